@@ -1,0 +1,82 @@
+"""The exceptions groundglass raises for bad data.
+
+::
+
+    GroundglassError
+    ├── ReadError                    the input cannot become a scan
+    │   ├── UnsupportedFormatError   no reader knows this content
+    │   ├── UnsafeInputError         an archive or file that would harm the machine
+    │   └── InconsistentSeriesError  slices that do not form one scan
+    ├── UncalibratedError            Hounsfield units needed, values of another meaning found
+    ├── GridMismatchError            two arrays that should share a voxel grid do not
+    ├── NoLungsError                 no lung found in the scan
+    ├── NotAnalyzableError           a check refused the scan; carries the verdicts
+    ├── ExportError                  a result cannot be written as asked
+    └── ModelError                   a network or its weights cannot be used
+
+A wrong call is a ``TypeError`` or ``ValueError`` as in any library. Messages say what was needed, what
+was found and what to do; they never hold a patient's name or identifier.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from groundglass.core.verdict import Verdict
+
+
+class GroundglassError(Exception):
+    """Base of every error about data, so that one ``except`` catches them all.
+
+    Parameters
+    ----------
+    message : str
+        One plain sentence: what was needed, what was found, what to do.
+    verdicts : tuple of Verdict, optional
+        What was already found out about the input before it was given up.
+    """
+
+    def __init__(self, message: str, verdicts: tuple[Verdict, ...] = ()) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
+
+
+class ReadError(GroundglassError):
+    """The input cannot be turned into a scan."""
+
+
+class UnsupportedFormatError(ReadError):
+    """No reader knows the content of the input."""
+
+
+class UnsafeInputError(ReadError):
+    """Opening the input would harm the machine: bombs, links out of the tree, absurd sizes."""
+
+
+class InconsistentSeriesError(ReadError):
+    """The slices found do not form one scan."""
+
+
+class UncalibratedError(GroundglassError):
+    """Hounsfield units are needed and the values mean something else, or nothing known."""
+
+
+class GridMismatchError(GroundglassError):
+    """Two arrays that must lie on one voxel grid do not."""
+
+
+class NoLungsError(GroundglassError):
+    """No lung was found in the scan."""
+
+
+class NotAnalyzableError(GroundglassError):
+    """A check refused the scan; ``verdicts`` says which and why."""
+
+
+class ExportError(GroundglassError):
+    """A result cannot be written as asked."""
+
+
+class ModelError(GroundglassError):
+    """A network or its weights cannot be used."""
