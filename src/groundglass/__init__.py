@@ -1,3 +1,3 @@
-"""groundglass: how much of the lung is ill, where, how badly, with the evidence for every number."""
+"""groundglass reads a chest CT: how much of the lung is ill, where, and how badly."""
 
 from __future__ import annotations

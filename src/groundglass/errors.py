@@ -14,8 +14,8 @@
     ├── ExportError                  a result cannot be written as asked
     └── ModelError                   a network or its weights cannot be used
 
-A wrong call is a ``TypeError`` or ``ValueError`` as in any library. Messages say what was needed, what
-was found and what to do; they never hold a patient's name or identifier.
+A wrong call is a ``TypeError`` or ``ValueError`` as in any library. Messages say what was needed,
+what was found and what to do; they never hold a patient's name or identifier.
 """
 
 from __future__ import annotations

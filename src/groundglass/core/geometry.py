@@ -1,7 +1,7 @@
 """Where voxels lie in the patient: the one place that converts between grids and millimetres.
 
-The world is DICOM's LPS: x grows to the patient's left, y to the back, z to the head. NIfTI's RAS is
-converted here and nowhere else.
+The world is DICOM's LPS: x grows to the patient's left, y to the back, z to the head. NIfTI's RAS
+is converted here and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STEP_TOLERANCE = 0.05
 STEP_TOLERANCE_MM = 0.02
 """The same in mm, for thin slices whose positions were rounded."""
 SHEAR_TOLERANCE = 0.01
-"""Sideways drift of slice origins per mm along the normal that still counts as straight (0.6 degrees)."""
+"""Sideways drift of slice origins per mm of normal that still counts as straight (0.6 degrees)."""
 GRID_TOLERANCE_MM = 1e-3
 """Distance by which two grids may differ and still be the same."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -29,8 +29,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Geometry:
     """Positions of the voxels of a (slices, rows, columns) array in the patient.
 
-    Every slice has its own position, so uneven steps, gaps and gantry tilt are facts of the geometry
-    and not errors of an affine.
+    Every slice has its own position, so uneven steps, gaps and gantry tilt are facts of the
+    geometry and not errors of an affine.
     """
 
     shape: tuple[int, int, int]
@@ -159,9 +159,9 @@ class Geometry:
     def widths_mm(self) -> Float | None:
         """Length along the normal that every slice stands for, shape (slices,).
 
-        Half the distance to each neighbour, so that volumes follow the real gaps; the outer slices reach
-        as far outwards as inwards. A single slice has its nominal width. ``None`` if that is not known
-        or the spacing is not.
+        Half the distance to each neighbour, so that volumes follow the real gaps; the outer slices
+        reach as far outwards as inwards. A single slice has its nominal width. ``None`` if that is
+        not known or the spacing is not.
         """
         if not self.spacing_known:
             return None
@@ -222,7 +222,7 @@ class Geometry:
         return np.asarray(_LPS_TO_RAS @ self.affine)
 
     def same_grid(self, other: Geometry) -> bool:
-        """Return whether two grids put every voxel at the same place, in the same frame of reference."""
+        """Return whether two grids put every voxel at the same place, in the same frame."""
         frames = {self.frame_of_reference, other.frame_of_reference} - {None}
         if self.shape != other.shape or len(frames) > 1:
             return False

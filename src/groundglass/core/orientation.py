@@ -14,9 +14,9 @@ from groundglass.core.geometry import Geometry
 def to_canonical(voxels: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], Geometry]:
     """Return voxels and grid in the nearest canonical orientation, without resampling.
 
-    Slice 0 is the most cranial, row 0 the most anterior, column 0 at the patient's right. Volumes whose
-    slices are not axial are transposed where the grid is regular; an irregular one keeps its slices and
-    only they are put in order, since its other axes have no common step.
+    Slice 0 is the most cranial, row 0 the most anterior, column 0 at the patient's right. Volumes
+    whose slices are not axial are transposed where the grid is regular; an irregular one keeps its
+    slices and only they are put in order, since its other axes have no common step.
 
     Parameters
     ----------

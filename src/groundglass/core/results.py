@@ -27,7 +27,7 @@ LOBES = ("left_upper", "left_lower", "right_upper", "right_middle", "right_lower
 
 def _frozen(labels: NDArray[Any], geometry: Geometry, what: str) -> Labels:
     if labels.shape != geometry.shape:
-        msg = f"the {what} of shape {labels.shape} does not lie on the scan's grid of {geometry.shape}"
+        msg = f"the {what} is of shape {labels.shape}, the scan's grid of {geometry.shape}"
         raise GridMismatchError(msg)
     view = labels.astype(np.uint8, copy=False).view()
     view.setflags(write=False)
@@ -77,7 +77,7 @@ class InfectionMask:
     labels: Labels
     """0 none, 1 ground glass, 2 consolidation."""
     extent: Labels
-    """0 none, 1 only at the loose thresholds, 2 also at the default ones, 3 also at the tight ones."""
+    """0 none, 1 only at loose thresholds, 2 also at the default ones, 3 also at tight ones."""
     geometry: Geometry
     """The scan's grid."""
     method: str
@@ -159,7 +159,7 @@ class SliceBurden:
     infected_percent: float | None
     """Infected area as percent of the lung area; ``None`` where the slice holds no lung."""
     infected_percent_floored: float | None
-    """The same with at least 0.3 of the largest lung area below the line: steady at apex and base."""
+    """The same over at least 0.3 of the largest lung area: steady at apex and base."""
     selected: bool
     """Kept by the lung-area rule."""
     selected_ctset: bool | None

@@ -49,7 +49,7 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A scan in canonical orientation: slices head to feet, rows front to back, columns right to left."""
+    """A scan, canonical: slices head to feet, rows front to back, columns right to left."""
 
     voxels: NDArray[Any]
     """(slices, rows, columns), int16 for HU; read-only."""
@@ -91,8 +91,8 @@ class Scan:
         Parameters
         ----------
         values : array_like
-            (slices, rows, columns), or (rows, columns) for one slice. Without ``affine`` slice 0 must be
-            nearest the head, row 0 at the front and column 0 at the patient's right.
+            (slices, rows, columns), or (rows, columns) for one slice. Without ``affine`` slice 0
+            must be nearest the head, row 0 at the front and column 0 at the patient's right.
         spacing_mm : tuple of float, optional
             Step between slices, rows and columns. Without it and without ``affine`` no ml is told.
         affine : array_like, optional
@@ -103,8 +103,8 @@ class Scan:
         Raises
         ------
         ValueError
-            If the array is not of 2 or 3 dimensions, is empty, holds no finite number, or both spacing
-            and affine are given.
+            If the array is not of 2 or 3 dimensions, is empty, holds no finite number, or both
+            spacing and affine are given.
         """
         array = np.asarray(values)
         array = array[None] if array.ndim == 2 else array
@@ -166,7 +166,9 @@ class Scan:
 
 
 def tidy_values(array: NDArray[Any]) -> NDArray[Any]:
-    """Return values as int16 where nothing but rounding is lost, float32 otherwise; NaN becomes the minimum.
+    """Return values as int16 where nothing but rounding is lost, float32 otherwise.
+
+    Values that are not finite become the smallest finite one.
 
     Raises
     ------

@@ -23,7 +23,8 @@ def from_json(kind: type[T], text: str) -> T:
     Raises
     ------
     ValueError
-        If the text is not JSON, holds a key the dataclass does not know, or a value of a wrong type.
+        If the text is not JSON, holds a key the dataclass does not know, or a value of a wrong
+        type.
     """
     data = json.loads(text)
     _refuse_unknown(kind, data, "")
