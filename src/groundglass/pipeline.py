@@ -1,0 +1,174 @@
+"""The core call: one scan in, one result out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from groundglass.checks.content import check_content
+from groundglass.checks.intensity import calibrate
+from groundglass.core.progress import OnProgress, Progress, silent
+from groundglass.core.results import CaseResult, InfectionMask, LobeMask, LungMask
+from groundglass.core.scan import Intensity, Scan
+from groundglass.core.verdict import Verdict
+from groundglass.errors import GridMismatchError, GroundglassError
+from groundglass.infection.pictures import PictureConfig, find_in_pictures
+from groundglass.infection.volume import VolumeInfectionConfig, find_infection
+from groundglass.lungs.find import LungConfig, find_lungs
+from groundglass.scoring.burden import measure_burden
+from groundglass.scoring.effects import state_effects
+from groundglass.scoring.severity import score_severity
+from groundglass.systems.area_selection import AreaSelectionConfig, select_by_area
+from groundglass.systems.covid_ctset.selection import select_slices
+from groundglass.systems.identification_severity.infection import find_published_infection
+
+STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
+
+
+@dataclass(frozen=True)
+class AnalyzeConfig:
+    """Everything that can be set about an analysis; each part is documented beside its stage."""
+
+    infection_method: Literal["training-free", "published"] = "training-free"
+    """The mask that is measured: our rule, or the published one to the letter."""
+    hu_offset: float | None = None
+    """What to add to the voxel values to get HU, where the source does not say; found out if None."""
+    lungs: LungConfig = field(default_factory=LungConfig)
+    """Finding the lungs of a volume."""
+    infection: VolumeInfectionConfig = field(default_factory=VolumeInfectionConfig)
+    """Finding infection in a volume."""
+    picture: PictureConfig = field(default_factory=PictureConfig)
+    """Lungs and infection of single pictures."""
+    selection: AreaSelectionConfig = field(default_factory=AreaSelectionConfig)
+    """Choosing slices by lung area."""
+
+
+def analyze(
+    scan: Scan,
+    config: AnalyzeConfig | None = None,
+    *,
+    lungs: LungMask | None = None,
+    lobes: LobeMask | None = None,
+    on_progress: OnProgress = silent,
+) -> CaseResult:
+    """Measure how much of the lung is ill, where and how badly.
+
+    Parameters
+    ----------
+    scan : Scan
+        A chest CT, or pictures of one.
+    config : AnalyzeConfig, optional
+        Settings; the defaults are what the documentation measures.
+    lungs : LungMask, optional
+        A lung mask on the scan's grid, used instead of finding one.
+    lobes : LobeMask, optional
+        A lobe mask on the scan's grid; gives numbers per lobe.
+    on_progress : callable
+        Told about every stage.
+
+    Returns
+    -------
+    CaseResult
+        Masks, numbers with intervals, scores, and a verdict for everything noticed.
+
+    Raises
+    ------
+    NotAnalyzableError
+        If a check refuses the scan.
+    NoLungsError
+        If no lung is found.
+    GridMismatchError
+        If a given mask does not lie on the scan's grid.
+    """
+    config = config or AnalyzeConfig()
+    clock = _Clock(on_progress)
+    try:
+        return _analyze(scan, config, lungs, lobes, clock)
+    except GroundglassError as error:
+        known = {verdict.check for verdict in error.verdicts}
+        error.verdicts = (*(v for v in scan.verdicts if v.check not in known), *error.verdicts)
+        raise
+
+
+def _analyze(
+    scan: Scan,
+    config: AnalyzeConfig,
+    lungs: LungMask | None,
+    lobes: LobeMask | None,
+    clock: _Clock,
+) -> CaseResult:
+    _require_grid(scan, lungs, lobes)
+    with clock.stage("checking values"):
+        scan = calibrate(scan, config.hu_offset)
+    lungs, infection = _segment(scan, config, lungs, clock)
+    with clock.stage("measuring"):
+        by_area = select_by_area(lungs, config.selection)
+        ctset = select_slices(scan)
+        burden = measure_burden(scan, lungs, infection, lobes, by_area, ctset)
+        severity = score_severity(burden, lungs, infection, lobes)
+        verdicts = _verdicts(scan, lungs, infection)
+    return CaseResult(
+        scan=scan,
+        lungs=lungs,
+        infection=infection,
+        burden=burden,
+        severity=severity,
+        selection=by_area,
+        selection_ctset=ctset,
+        verdicts=verdicts,
+        provenance=scan.provenance.after("lungs", method=lungs.method).after(
+            "infection", method=infection.method
+        ),
+        config=config,
+        lobes=lobes,
+        seconds=clock.seconds,
+    )
+
+
+def _segment(
+    scan: Scan, config: AnalyzeConfig, lungs: LungMask | None, clock: _Clock
+) -> tuple[LungMask, InfectionMask]:
+    if scan.intensity is not Intensity.HU:
+        with clock.stage("finding infection"):
+            return find_in_pictures(scan, config.picture, lungs)
+    if lungs is None:
+        with clock.stage("finding lungs"):
+            lungs = find_lungs(scan, config.lungs)
+    with clock.stage("finding infection"):
+        if config.infection_method == "published":
+            return lungs, find_published_infection(scan, lungs)
+        return lungs, find_infection(scan, lungs, config.infection)
+
+
+def _verdicts(scan: Scan, lungs: LungMask, infection: InfectionMask) -> tuple[Verdict, ...]:
+    found = (*scan.verdicts, *lungs.verdicts, *infection.verdicts, *check_content(scan, lungs))
+    return state_effects(found, lungs, infection)
+
+
+def _require_grid(scan: Scan, *masks: LungMask | LobeMask | None) -> None:
+    for mask in masks:
+        if mask is not None and not mask.geometry.same_grid(scan.geometry):
+            msg = (
+                f"the mask ({mask.method}) lies on another grid than the scan: "
+                f"{mask.geometry.shape} voxels against {scan.geometry.shape}, or another place"
+            )
+            raise GridMismatchError(msg)
+
+
+class _Clock:
+    """Times the stages and tells about them."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._tell = on_progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._tell(Progress(name, STAGES.index(name), len(STAGES)))
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self._tell(Progress(name, STAGES.index(name) + 1, len(STAGES)))
