@@ -35,7 +35,7 @@ class AnalyzeConfig:
     infection_method: Literal["training-free", "published"] = "training-free"
     """The mask that is measured: our rule, or the published one to the letter."""
     hu_offset: float | None = None
-    """What to add to the voxel values to get HU, where the source does not say; found out if None."""
+    """What to add to the values to get HU, where the source does not say; found out if None."""
     lungs: LungConfig = field(default_factory=LungConfig)
     """Finding the lungs of a volume."""
     infection: VolumeInfectionConfig = field(default_factory=VolumeInfectionConfig)
