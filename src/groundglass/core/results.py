@@ -157,9 +157,10 @@ class SliceBurden:
     lung_area_mm2: float | None
     """Lung area; ``None`` without known spacing."""
     infected_percent: float | None
-    """Infected area as percent of the lung area; ``None`` where the slice holds no lung."""
-    infected_percent_floored: float | None
-    """The same over at least 0.3 of the largest lung area: steady at apex and base."""
+    """Infected area as percent of the slice's lung area, or of 0.3 of the largest lung area if that
+    is more, so that thin slivers at apex and base do not explode; ``None`` without lung."""
+    infected_percent_plain: float | None
+    """Infected area as percent of the slice's own lung area; ``None`` without lung."""
     selected: bool
     """Kept by the lung-area rule."""
     selected_ctset: bool | None
