@@ -1,0 +1,1 @@
+"""Files to scans: DICOM, volumes, pictures and archives of them, told apart by content."""
