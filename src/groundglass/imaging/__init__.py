@@ -1,0 +1,1 @@
+"""Array to array: resampling, morphology in mm, connected objects, display windows."""

@@ -1,0 +1,1 @@
+"""Scan to lung mask: training-free segmentation, external masks, zones by height."""

@@ -1,0 +1,52 @@
+"""Settings of the training-free lung segmentation."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LungConfig:
+    """Settings of the training-free lung segmentation; lengths in mm, densities in HU."""
+
+    grid_mm: float = 1.4
+    """Wanted voxel side of the working grid; finer axes are averaged in whole blocks."""
+
+    air_below_hu: float = -350.0
+    """Voxels below are air or aerated lung. -200 costs 3 to 5 % volume by partial volume, -500
+    loses as much."""
+
+    outside_below_hu: float = -920.0
+    """Air outside the body is at least this thin on a 3 mm grid; lung is not."""
+
+    gas_below_hu: float = -950.0
+    """Objects that lie mostly below are gas (bowel, pockets of room air), not lung."""
+
+    smallest_piece_ml: float = 2.0
+    """Detached pieces of lung below this volume are dropped."""
+
+    piece_reach_mm: float = 15.0
+    """Detached pieces farther than this from the main lungs are dropped."""
+
+    z_gap_mm: float = 6.0
+    """Missing lung between slices no farther apart than this is filled with the air found there,
+    so that one bad slice cannot cut off the apex."""
+
+    airway_wall_mm: float = 2.0
+    """The airway found is widened by this much before it is taken out."""
+
+    airway_most_ml: float = 150.0
+    """A grown airway above this volume has leaked into lung; the last smaller one counts."""
+
+    aerated_below_hu: float = -800.0
+    """Seeds for telling right from left are taken below this density."""
+
+    split_most_mm: float = 14.0
+    """Touching lungs are eroded by up to this much to find where they part."""
+
+    closing_mm: float = 8.0
+    """Radius of the ball that closes vessels and small lesions into each lung."""
+
+    dent_depth_mm: float = 5.0
+    """Dents of the rib-side surface are filled from this depth on."""
+
+    dent_width_mm: float = 50.0
+    """Dents are filled only if narrower than this both along the body and round the rib cage."""
