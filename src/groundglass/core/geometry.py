@@ -22,6 +22,10 @@ SHEAR_TOLERANCE = 0.01
 """Sideways drift of slice origins per mm of normal that still counts as straight (0.6 degrees)."""
 GRID_TOLERANCE_MM = 1e-3
 """Distance by which two grids may differ and still be the same."""
+STEP_MIN_MM = 1e-4
+"""Two slices nearer than this lie at one position."""
+PARALLEL_TOLERANCE = 1e-3
+"""Sine of the angle between rows and columns below which they run the same way."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -63,6 +67,13 @@ class Geometry:
             object.__setattr__(self, name, array)
         if min(self.shape) < 1 or min(self.row_mm, self.column_mm) <= 0:
             msg = f"a grid needs voxels and positive spacing, found {self.shape}"
+            raise ValueError(msg)
+        if self.pixel_area_mm2 <= PARALLEL_TOLERANCE * self.row_mm * self.column_mm:
+            msg = "rows and columns run the same way; a grid needs two directions in its slices"
+            raise ValueError(msg)
+        steps = np.diff(self.positions_mm)
+        if steps.size and (steps * np.sign(steps[0])).min() <= STEP_MIN_MM:
+            msg = "slices at one position or out of order; sort them and keep one at each position"
             raise ValueError(msg)
 
     @classmethod
