@@ -130,7 +130,7 @@ class Scan:
         return self.geometry.shape
 
     def hu(self) -> NDArray[np.int16]:
-        """Return the voxels in Hounsfield units, int16.
+        """Return the voxels in Hounsfield units, rounded to int16 and held within its range.
 
         Raises
         ------
@@ -143,7 +143,11 @@ class Scan:
                 "calibrate them or give the offset that was added"
             )
             raise UncalibratedError(msg)
-        return self.voxels if self.voxels.dtype == np.int16 else self.voxels.astype(np.int16)
+        if self.voxels.dtype == np.int16:
+            return self.voxels
+        limits = np.iinfo(np.int16)
+        held = np.clip(self.voxels.astype(np.float32), limits.min, limits.max)
+        return np.rint(held).astype(np.int16)
 
     def derive(
         self,
