@@ -29,6 +29,13 @@ def _frozen(labels: NDArray[Any], geometry: Geometry, what: str) -> Labels:
     if labels.shape != geometry.shape:
         msg = f"the {what} is of shape {labels.shape}, the scan's grid of {geometry.shape}"
         raise GridMismatchError(msg)
+    if labels.dtype != np.uint8 and labels.size:
+        if not 0 <= labels.min() <= labels.max() <= 255:
+            msg = f"the {what} holds labels outside 0 to 255, or NaN"
+            raise ValueError(msg)
+        if labels.dtype.kind == "f" and (np.rint(labels) != labels).any():
+            msg = f"the {what} needs whole numbers as labels"
+            raise ValueError(msg)
     view = labels.astype(np.uint8, copy=False).view()
     view.setflags(write=False)
     return view
