@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,10 +23,14 @@ def from_json(kind: type[T], text: str) -> T:
     Raises
     ------
     ValueError
-        If the text is not JSON, holds a key the dataclass does not know, or a value of a wrong
-        type.
+        If the text is not JSON, holds NaN or infinity, a key the dataclass does not know, or a
+        value of a wrong type.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        msg = f"a configuration must be JSON; this is not JSON: {error}"
+        raise ValueError(msg) from error
     _refuse_unknown(kind, data, "")
     try:
         return TypeAdapter(kind).validate_python(data)
@@ -37,7 +41,14 @@ def from_json(kind: type[T], text: str) -> T:
         raise ValueError(msg) from error
 
 
+def _refuse_constant(name: str) -> float:
+    msg = f"a configuration holds finite numbers only, found {name}"
+    raise ValueError(msg)
+
+
 def _refuse_unknown(kind: Any, data: Any, path: str) -> None:
+    """Refuse unknown keys of a dataclass, of an optional one, and of those inside it."""
+    kind = next((part for part in get_args(kind) if dataclasses.is_dataclass(part)), kind)
     if not (dataclasses.is_dataclass(kind) and isinstance(data, Mapping)):
         return
     hints = get_type_hints(kind)
