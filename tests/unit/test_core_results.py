@@ -42,7 +42,7 @@ def test_labels_that_would_wrap_round_are_refused(dtype: str, value: int) -> Non
 
 def test_labels_that_are_no_whole_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="whole numbers"):
-        LobeMask(np.full(GRID.shape, 0.5), GRID, "test")  # type: ignore[arg-type]
+        LobeMask(np.full(GRID.shape, 0.5), GRID, "test")
 
 
 def test_masks_of_another_shape_are_refused() -> None:
