@@ -1,0 +1,168 @@
+"""Severity scores: CTSS-25, TSS-20 and CT-0 to CT-4, each with the rule that gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from groundglass.core.results import (
+    LEFT,
+    LOBES,
+    RIGHT,
+    Burden,
+    Estimate,
+    InfectionMask,
+    LobeMask,
+    LungMask,
+    Score,
+    Severity,
+)
+from groundglass.scoring.bands import band_points
+from groundglass.scoring.counts import DEFAULT, HIGH, LOW, count_voxels, percent_of
+
+NONE_PERCENT = 0.5
+"""Percent below which a region counts as not infected: what rounds to 0 of whole percent."""
+CTSS_LIMITS = (5.0, 25.0, 50.0, 75.0)
+"""Percent above which a lobe gets 2, 3, 4 and 5 points of CTSS-25."""
+QUARTERS = (25.0, 50.0, 75.0)
+"""Percent above which a lobe gets 2, 3 and 4 points of TSS-20, and the lungs CT-2, CT-3 and
+CT-4."""
+HEIGHTS = ("right_upper", "right_middle", "right_lower", "left_upper", "left_lower")
+"""Thirds of the right lung and halves of the left by height, which stand in for lobes."""
+
+_LEVELS = (DEFAULT, LOW, HIGH)
+_CTSS_LOBES = (
+    "CTSS-25: five lobes, each 0 points under 0.5 % infected volume, 1 up to 5 %, 2 up to 25 %, 3"
+    " up to 50 %, 4 up to 75 %, 5 above; the sum"
+)
+_CTSS_BANDS = (
+    "CTSS-25 by front-to-back bands as in the published code, not by lobes: right lung in thirds,"
+    " left in halves by image row; per slice 0, 1-5, 6-25, 26-50, 51-75, 76-100 % give 0 to 5 "
+    "points; slices with lung on at least 6 % of the picture, first 6 and last 5 left out; "
+    "rounded mean over slices, the sum"
+)
+_TSS_LOBES = (
+    "TSS-20: five lobes, each 0 points under 0.5 % infected volume, 1 up to 25 %, 2 up to 50 %, 3"
+    " up to 75 %, 4 above; the sum"
+)
+_TSS_HEIGHTS = (
+    "TSS-20, approximate: no lobes were given, so the right lung in thirds and the left in halves"
+    " by height stand in for them; each 0 points under 0.5 % infected volume, 1 up to 25 %, 2 up "
+    "to 50 %, 3 up to 75 %, 4 above; the sum"
+)
+_GRADE = (
+    "CT grade by infected percent of both lungs: CT-0 under 0.5 %, CT-1 up to 25 %, CT-2 up to 50"
+    " %, CT-3 up to 75 %, CT-4 above"
+)
+
+
+def score_severity(
+    burden: Burden, lungs: LungMask, infection: InfectionMask, lobes: LobeMask | None
+) -> Severity:
+    """Return the three scores, each with its interval from the tight and the loose thresholds.
+
+    Parameters
+    ----------
+    burden : Burden
+        Numbers drawn from the same masks; its lobes are used where ``lobes`` is given.
+    lungs, infection : LungMask, InfectionMask
+        The masks, on one grid.
+    lobes : LobeMask, optional
+        Without it CTSS-25 uses the published front-to-back bands and TSS-20 regions by height.
+
+    References
+    ----------
+    .. [1] Pan et al. "Time course of lung changes at chest CT during recovery from COVID-19."
+       Radiology 295(3), 2020. doi 10.1148/radiol.2020200370 (CTSS-25)
+    .. [2] Chung et al. "CT imaging features of 2019 novel coronavirus (2019-nCoV)." Radiology
+       295(1), 2020. doi 10.1148/radiol.2020200230 (TSS-20)
+    .. [3] Morozov et al. "MosMedData: chest CT scans with COVID-19 related findings dataset." 2020.
+       arXiv 2005.06465 (CT-0 to CT-4)
+    """
+    if lobes is not None:
+        percents = {name: burden.regions[name].percent for name in LOBES}
+        ctss = _sum_score("ctss25", _CTSS_LOBES, percents, CTSS_LIMITS)
+        tss = _sum_score("tss20", _TSS_LOBES, percents, QUARTERS)
+    else:
+        ctss = _band_score(lungs, infection)
+        tss = _height_score(lungs, infection)
+    return Severity(ctss, tss, ct_grade(burden.regions["total"].percent))
+
+
+def grade_points(percent: float, limits: Sequence[float]) -> int:
+    """Return 0 under 0.5 percent, else 1 plus the number of limits the percent lies above."""
+    if percent < NONE_PERCENT:
+        return 0
+    return 1 + sum(percent > limit for limit in limits)
+
+
+def ct_grade(percent: Estimate) -> Score:
+    """Return the grade CT-0 to CT-4 of an infected percent of both lungs."""
+    if percent.value is None:
+        return Score("ct_grade", None, None, None, _GRADE, reason=percent.reason)
+    value, low, high = (
+        None if number is None else grade_points(number, QUARTERS)
+        for number in (percent.value, percent.low, percent.high)
+    )
+    return Score("ct_grade", value, low, high, _GRADE)
+
+
+def _sum_score(
+    name: str, rule: str, percents: Mapping[str, Estimate], limits: Sequence[float]
+) -> Score:
+    known = {region: p for region, p in percents.items() if p.value is not None}
+    if not known:
+        return Score(name, None, None, None, rule, reason="no region holds lung")
+
+    def total(pick: Callable[[Estimate], float | None]) -> dict[str, int]:
+        return {region: grade_points(pick(p) or 0.0, limits) for region, p in known.items()}
+
+    at_default = total(lambda p: p.value)
+    low, high = sum(total(lambda p: p.low).values()), sum(total(lambda p: p.high).values())
+    return Score(name, sum(at_default.values()), low, high, rule, at_default)
+
+
+def _band_score(lungs: LungMask, infection: InfectionMask) -> Score:
+    reason = _no_regions(lungs)
+    if reason is None:
+        found = [band_points(lungs.labels, infection.extent >= level) for level in _LEVELS]
+        default, low, high = found
+        if default is not None and low is not None and high is not None:
+            ends = sum(low.values()), sum(high.values())
+            return Score("ctss25", sum(default.values()), *ends, _CTSS_BANDS, default)
+        reason = "no slice with enough lung lies between the outermost slices the rule leaves out"
+    return Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason)
+
+
+def _height_score(lungs: LungMask, infection: InfectionMask) -> Score:
+    reason = _no_regions(lungs)
+    if reason is not None:
+        return Score("tss20", None, None, None, _TSS_HEIGHTS, reason=reason)
+    return _sum_score("tss20", _TSS_HEIGHTS, _height_percents(lungs, infection), QUARTERS)
+
+
+def _height_percents(lungs: LungMask, infection: InfectionMask) -> dict[str, Estimate]:
+    counts = count_voxels(lungs.labels, infection.labels, infection.extent)
+    weights = lungs.geometry.widths_mm
+    weights = np.ones(counts.voxels.shape[0]) if weights is None else weights
+    percents = []
+    for side, parts in ((RIGHT, 3), (LEFT, 2)):
+        lung = counts.voxels[:, side] * weights
+        found = [counts.infected(level)[:, side] * weights for level in _LEVELS]
+        held = np.flatnonzero(lung)
+        edges = np.linspace(held[0], held[-1] + 1, parts + 1) if held.size else np.zeros(parts + 1)
+        for start, stop in pairwise(np.rint(edges).astype(int)):
+            whole = float(lung[start:stop].sum())
+            ills = [float(ill[start:stop].sum()) for ill in found]
+            percents.append(percent_of(ills, whole))
+    return dict(zip(HEIGHTS, percents, strict=True))
+
+
+def _no_regions(lungs: LungMask) -> str | None:
+    if not lungs.sides_known:
+        return "a picture does not tell right from left, so it has no lobes or bands"
+    if np.count_nonzero(lungs.labels.any(axis=(1, 2))) < 3:
+        return "fewer than three slices hold lung"
+    return None

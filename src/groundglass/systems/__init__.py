@@ -1,0 +1,1 @@
+"""Published systems, a package each, in the terms of their papers."""

@@ -1,0 +1,1 @@
+"""The slice selection of COVID-CTset."""

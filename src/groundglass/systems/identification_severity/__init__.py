@@ -1,0 +1,1 @@
+"""Infection mask and CT severity score of the Identification-and-Severity system, as published."""
