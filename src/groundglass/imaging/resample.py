@@ -65,7 +65,7 @@ def working_grid(
     ValueError
         If a size is not positive or not finite.
     """
-    if len(shape) != 3 or min(shape) < 1:
+    if len(shape) != 3 or min(shape) < 1:  # type: ignore[redundant-expr]
         msg = f"a volume needs three axes of at least one voxel, found shape {tuple(shape)}"
         raise ValueError(msg)
     if not all(np.isfinite(mm) and mm > 0 for mm in (*spacing_mm, target_mm)):
@@ -156,11 +156,11 @@ def smooth_to(mask: NDArray[np.bool_], grid: WorkingGrid) -> NDArray[np.bool_]:
         _taps(size, blocks, factor)
         for size, blocks, factor in zip(grid.full_shape, grid.shape, grid.factors, strict=True)
     ]
-    rows = _reach(mask.any(axis=(0, 2)), taps[1][0])
-    columns = _reach(mask.any(axis=(0, 1)), taps[2][0])
+    rows = _reach(np.asarray(mask.any(axis=(0, 2))), taps[1][0])
+    columns = _reach(np.asarray(mask.any(axis=(0, 1))), taps[2][0])
     low_r, weight_r = taps[1][0][rows], taps[1][1][rows][:, None]
     low_c, weight_c = taps[2][0][columns], taps[2][1][columns][None, :]
-    filled = mask.any(axis=(1, 2))
+    filled = np.asarray(mask.any(axis=(1, 2)))
     for index, (low, weight) in enumerate(zip(*taps[0], strict=True)):
         high = min(int(low) + 1, grid.shape[0] - 1)
         if not (filled[low] or filled[high]):

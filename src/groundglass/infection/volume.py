@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from groundglass.core.results import CONSOLIDATION, GROUND_GLASS
+from groundglass.core.results import CONSOLIDATION, GROUND_GLASS, InfectionMask, LungMask
+from groundglass.core.scan import Scan
+from groundglass.errors import GridMismatchError
 from groundglass.imaging import components, morphology
 from groundglass.imaging.morphology import Bits
 from groundglass.imaging.resample import WorkingGrid, block_mean, smooth_to, working_grid
@@ -105,7 +107,7 @@ def segment_infection(
         return labels, extent
     inner = lungs[box] > 0
     part = hu[box]
-    grid = working_grid((*part.shape,), spacing_mm, config.grid_mm)  # type: ignore[arg-type]
+    grid = working_grid(part.shape, spacing_mm, config.grid_mm)
     lung = block_mean(inner.astype(np.int16) * 100, grid) >= 50
     density = _smoothed(block_mean(part, grid), grid, config)
     nested, solid = _infected(density, lung, grid, config)
@@ -178,3 +180,32 @@ def _near_balls(
     seeds[~deep] = 0
     reach = max(config.regrow * radius_mm, 1.01 * max(grid.spacing_mm[1:]))
     return morphology.dilate(seeds, reach, grid.spacing_mm)
+
+
+def find_infection(
+    scan: Scan, lungs: LungMask, config: VolumeInfectionConfig | None = None
+) -> InfectionMask:
+    """Return the infected part of the lungs of a scan in Hounsfield units.
+
+    Parameters
+    ----------
+    scan : Scan
+    lungs : LungMask
+        On the scan's grid; any non-zero label is lung.
+    config : VolumeInfectionConfig, optional
+
+    Raises
+    ------
+    GridMismatchError
+        If the lung mask does not lie on the scan's grid.
+    UncalibratedError
+        If the scan holds display values or numbers of unknown scale.
+    """
+    if not scan.geometry.same_grid(lungs.geometry):
+        msg = (
+            f"the lung mask must lie on the scan's grid of {scan.shape}, found one of "
+            f"{lungs.labels.shape} or at another place; resample it to the scan"
+        )
+        raise GridMismatchError(msg)
+    labels, extent = segment_infection(scan.hu(), lungs.labels, scan.geometry.spacing_mm, config)
+    return InfectionMask(labels, extent, scan.geometry, "training-free")

@@ -1,9 +1,9 @@
 """The airway: trachea and main bronchi, grown from the trachea until it leaks."""
 
-from typing import cast
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 
 from groundglass.imaging import components, morphology
@@ -11,6 +11,7 @@ from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.config import LungConfig
 
 Mask = NDArray[np.bool_]
+Values = NDArray[np.floating[Any]]
 
 SEED_BELOW_HU = -900
 """Trachea on the working grid, edges included."""
@@ -99,16 +100,15 @@ def _round_sections(
     which = labels[where]
     size = np.maximum(counts, 1)
 
-    def mean(quantity: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cast("NDArray[np.float64]", np.bincount(which, quantity, counts.size) / size)
+    def mean(quantity: Values) -> Values:
+        return np.bincount(which, quantity, counts.size) / size
 
     row, column = where[1] * mm_r, where[2] * mm_c
     mid_r, mid_c = mean(row), mean(column)
-    var_r = mean((row - mid_r[which]) ** 2) + mm_r**2 / 12
-    var_c = mean((column - mid_c[which]) ** 2) + mm_c**2 / 12
-    both = mean((row - mid_r[which]) * (column - mid_c[which]))
-    ellipse = 4 * np.pi * np.sqrt(np.maximum(var_r * var_c - both**2, 1e-6))
-    fits &= area >= ROUNDNESS * ellipse
+    off_r, off_c = row - mid_r[which], column - mid_c[which]
+    var_r, var_c = mean(off_r**2) + mm_r**2 / 12, mean(off_c**2) + mm_c**2 / 12
+    spread = np.maximum(var_r * var_c - mean(off_r * off_c) ** 2, 1e-6)
+    fits &= area >= ROUNDNESS * 4 * np.pi * np.sqrt(spread)
     fits &= mean(values[where].astype(np.float64)) < SEED_MEAN_BELOW_HU
     fits &= np.abs(mid_c - middle * mm_c) < OFF_MIDDLE_MM
     return fits
@@ -124,7 +124,8 @@ def _walled(candidate: Mask, values: NDArray[np.int16], grid: WorkingGrid) -> bo
 
 def _grow(values: NDArray[np.int16], seed: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
     """Return the airway at the highest level that does not leak."""
-    image = sitk.GetImageFromArray(values)
+    itk: Any = SimpleITK
+    image = itk.GetImageFromArray(values)
     points = np.argwhere(seed & (values < LEVELS_HU[0]))
     if points.size == 0:
         points = np.argwhere(seed)
@@ -132,9 +133,8 @@ def _grow(values: NDArray[np.int16], seed: Mask, grid: WorkingGrid, config: Lung
     seeds = [tuple(int(i) for i in point[::-1]) for point in points[::step]]
     grown, volume = seed, float(seed.sum()) * grid.voxel_ml
     for level in LEVELS_HU:
-        found = sitk.GetArrayViewFromImage(
-            sitk.ConnectedThreshold(image, seeds, lower=-32768, upper=level)
-        )
+        grown_image = itk.ConnectedThreshold(image, seeds, lower=-32768, upper=level)
+        found: NDArray[np.uint8] = itk.GetArrayFromImage(grown_image)
         larger = found.astype(np.bool_) | seed
         ml = float(larger.sum()) * grid.voxel_ml
         if ml > config.airway_most_ml or ml > LEAP * volume + 4.0:

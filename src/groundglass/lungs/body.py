@@ -33,6 +33,9 @@ WALLS_NEEDED = 3
 class Enclosed:
     """Enclosed air of a scan and where the body's middle lies."""
 
+    hu: NDArray[np.int16]
+    """Block means on the working grid."""
+
     air: Mask
     """Air voxels inside the body on the working grid."""
 
@@ -82,6 +85,7 @@ def enclosed_air(hu: NDArray[np.int16], grid: WorkingGrid, config: LungConfig) -
     gas = foreign_gas(means, inside, walls, coarse)
     gas = morphology.dilate(morphology.as_bits(gas), 1.5, IN_PLANE_STEP).view(np.bool_)
     return Enclosed(
+        hu=hu,
         air=_bridge_slices(air, hu < config.air_below_hu, grid, config),
         gas=repeat_to(gas, coarse),
         walls=repeat_to(walls, coarse),

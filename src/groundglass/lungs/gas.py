@@ -10,16 +10,19 @@ Mask = NDArray[np.bool_]
 
 THIN_BELOW_HU = -940
 """Blocks of gas; well aerated lung lies around -870."""
-MEAN_BELOW_HU = -960
+MEAN_BELOW_HU = -950
 """Mean of a gas object; emphysema is seldom as thin."""
-SIZE_ML = (1.0, 300.0)
+SIZE_ML = (0.2, 300.0)
 """Smaller objects do no harm; larger ones are stomachs, apart from the lungs anyway, or lungs."""
-MOST_OBJECTS = 80
+MOST_OBJECTS = 150
 """Objects looked at, largest first."""
-WALLED = 0.55
+WALLED = 0.57
 """Share of an object's rim that is tissue: bowel and airway above, bullae and cysts below."""
 OPEN_BELOW = 3.3
-"""Mean number of walls of four below which an object is a pocket of room air."""
+OPEN_MEAN_BELOW_HU = -960
+OPEN_FROM_ML = 1.0
+"""Mean number of walls of four below which an object of that density and volume is a pocket of room
+air."""
 
 
 def foreign_gas(
@@ -56,9 +59,10 @@ def foreign_gas(
     for number in numbers:
         box = boxes[number - 1]
         one = labels[box] == number
-        if means[box][one].mean() > MEAN_BELOW_HU:
-            continue
-        if walls[box][one].mean() < OPEN_BELOW or _walled(one, means[box], grid):
+        density = means[box][one].mean()
+        is_open = density < OPEN_MEAN_BELOW_HU and ml[number] >= OPEN_FROM_ML
+        is_open = is_open and walls[box][one].mean() < OPEN_BELOW
+        if is_open or (density < MEAN_BELOW_HU and _walled(one, means[box], grid)):
             gas[box] |= one
     return gas
 

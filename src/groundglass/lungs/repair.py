@@ -8,11 +8,19 @@ from numpy.typing import NDArray
 from groundglass.core.results import LEFT, RIGHT
 from groundglass.imaging import components, morphology
 from groundglass.imaging.resample import WorkingGrid
+from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.split import nearest_side
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
+
+DOME_SECTION_MM2 = 300.0
+"""Holes with a smaller largest section are vessels, bronchi or lesions."""
+DOME_OPEN = 0.4
+"""Share of a hole's largest section that goes on below as outside tissue in a dome."""
+SURROUNDED = 0.9
+"""Share of a gas object within the repaired lungs from which on it is a cavity of the lung."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,25 +38,77 @@ class Repair:
 
 
 def repair_lungs(
-    hu: NDArray[np.int16], labels: Labels, airway: Mask, grid: WorkingGrid, config: LungConfig
+    enclosed: Enclosed, labels: Labels, airway: Mask, grid: WorkingGrid, config: LungConfig
 ) -> Repair:
-    """Return each lung closed by a ball, its holes and rib-side dents filled."""
+    """Return each lung closed by a ball, its holes and rib-side dents filled.
+
+    Parameters
+    ----------
+    enclosed : Enclosed
+        Densities, and gas that is no lung: it stays out unless lung surrounds it.
+    labels : array of uint8, shape ``grid.shape``
+        Aerated lung: 0 outside, 1 right, 2 left.
+    airway : array of bool, same shape
+        Trachea and bronchi, which stay out.
+    grid : WorkingGrid
+    config : LungConfig
+    """
     out = np.zeros_like(labels)
     reach = [int(config.closing_mm / mm) + 1 for mm in grid.spacing_mm]
     box = components.bounding_box(labels, reach)
     if box is None:
         return Repair(out, 0.0, 0.0)
-    part = labels[box]
+    part = np.ascontiguousarray(labels[box])
     # Bit 0 holds the right lung and bit 1 the left: labels 1 and 2 are their own bits.
-    closed = morphology.close(np.ascontiguousarray(part), config.closing_mm, grid.spacing_mm)
-    right = components.fill_holes_in_plane((closed & RIGHT) > 0)
-    left = components.fill_holes_in_plane((closed & LEFT) > 0)
-    both = right & left & (part == 0)
-    sides = np.where(left, LEFT, 0).astype(np.uint8)
-    sides[right] = RIGHT
-    if both.any():
-        sides[both] = nearest_side(part, grid.spacing_mm)[both]
-    sides[part > 0] = part[part > 0]
-    sides[airway[box]] = 0
+    closed = morphology.close(part, config.closing_mm, grid.spacing_mm)
+    whole = [_fill_holes((closed & side) > 0, grid) for side in (RIGHT, LEFT)]
+    keep_out = airway[box] | _foreign(enclosed.gas[box], whole[0] | whole[1])
+    sides = _settle(whole[0] & ~keep_out, whole[1] & ~keep_out, part, grid)
     out[box] = sides
     return Repair(out, 0.0, 0.0)
+
+
+def _settle(right: Mask, left: Mask, sure: Labels, grid: WorkingGrid) -> Labels:
+    """Return one label a voxel: what is sure, then the only claim, then the nearer lung."""
+    sides = np.where(left, LEFT, 0).astype(np.uint8)
+    sides[right] = RIGHT
+    disputed = right & left & (sure == 0)
+    if disputed.any():
+        sides[disputed] = nearest_side(sure, grid.spacing_mm)[disputed]
+    known = (sure > 0) & (sides > 0)
+    sides[known] = sure[known]
+    return sides
+
+
+def _fill_holes(mask: Mask, grid: WorkingGrid) -> Mask:
+    """Return a lung with its in-plane holes filled, but for domes of the diaphragm.
+
+    A hole that goes on downwards as tissue outside the lung over most of its largest section is a
+    dome of liver or stomach; so is one that is largest where the scan ends.
+    """
+    filled = components.fill_holes_in_plane(mask)
+    holes = filled & ~mask
+    labels, counts = components.label(holes)
+    where = np.nonzero(labels)
+    which = labels[where]
+    slices = mask.shape[0]
+    order = which.astype(np.int64) * slices + where[0]
+    sections = np.bincount(order, minlength=counts.size * slices).reshape(-1, slices)
+    largest = sections.max(axis=1)
+    below = np.minimum(where[0] + 1, slices - 1)
+    open_below = ~filled[below, where[1], where[2]] | (where[0] == slices - 1)
+    leaving = np.bincount(which[open_below], minlength=counts.size)
+    dome = largest * grid.spacing_mm[1] * grid.spacing_mm[2] > DOME_SECTION_MM2
+    dome &= leaving > DOME_OPEN * largest
+    kept: Mask = filled & ~dome[labels]
+    return kept
+
+
+def _foreign(gas: Mask, lungs: Mask) -> Mask:
+    """Return gas objects that the repaired lungs do not surround."""
+    labels, counts = components.label(gas)
+    inside = np.bincount(labels[lungs], minlength=counts.size)
+    outside = inside < SURROUNDED * counts
+    outside[0] = False
+    found: Mask = outside[labels]
+    return found

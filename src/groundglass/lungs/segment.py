@@ -31,6 +31,12 @@ SECOND_LUNG_OPEN = 0.2
 """The same for objects that lack a wall, as lungs cut by the frame do."""
 PIECE_WALLS = 3.6
 """Mean number of walls of four of a piece of lung."""
+SHELL_MM = 2.5
+SHELL_REACH_MM = 8.0
+"""Air within that reach of foreign gas stays only where a ball of the first radius fits in."""
+LUNGLIKE_HU = (-945, -500)
+LUNGLIKE_SHARE = 0.6
+"""A detached piece of lung has at least this share of its voxels in that range; stool has not."""
 SMALLEST_SECTION_MM2 = 400.0
 """Smallest cross-section of a lung."""
 
@@ -53,8 +59,6 @@ class LungLabels:
     """Volume of dents too wide to fill: possible effusion or consolidation left out."""
     z_gaps: tuple[int, ...]
     """Slices without lung that lie between slices with lung."""
-    findings: tuple[str, ...]
-    """Plain sentences about anything doubtful."""
 
     @property
     def empty(self) -> bool:
@@ -89,29 +93,30 @@ def segment_lungs(
         If the array has no voxels or three axes, or a spacing is not positive.
     """
     config = config or LungConfig()
-    grid = working_grid((*hu.shape,), spacing_mm, config.grid_mm)  # type: ignore[arg-type]
+    grid = working_grid(hu.shape, spacing_mm, config.grid_mm)
     small = block_mean(hu, grid)
     enclosed = enclosed_air(small, grid, config)
     airway = find_airway(small, enclosed.air, enclosed.midline_column, grid, config)
-    lung = _lung_pieces(small, enclosed, airway, grid, config)
+    lung = _lung_pieces(enclosed, airway, grid, config)
     split = split_lungs(small, lung, enclosed.midline_column, grid, config)
-    repair = repair_lungs(small, split.labels, airway, grid, config)
+    repair = repair_lungs(enclosed, split.labels, airway, grid, config)
     return _on_full_grid(split, repair, airway, grid)
 
 
-def _lung_pieces(
-    hu: NDArray[np.int16], enclosed: Enclosed, airway: Mask, grid: WorkingGrid, config: LungConfig
-) -> Mask:
+def _lung_pieces(enclosed: Enclosed, airway: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
     """Return the objects of enclosed air that are lung: large or near, and not gas."""
-    air = enclosed.air & ~enclosed.gas
+    air = _without_gas(enclosed, grid)
     if airway.any():
         wall = morphology.dilate(morphology.as_bits(airway), config.airway_wall_mm, grid.spacing_mm)
         air &= ~wall.view(np.bool_)
+    hu = enclosed.hu
     labels, counts = components.label(air)
     keep = counts * grid.voxel_ml >= min(config.smallest_piece_ml, 4 * grid.voxel_ml)
     keep[0] = False
     gas = np.bincount(labels[hu < config.gas_below_hu].ravel(), minlength=counts.size)
     keep &= gas <= LARGEST_GAS_SHARE * counts
+    lunglike = (hu > LUNGLIKE_HU[0]) & (hu < LUNGLIKE_HU[1])
+    like = np.bincount(labels[lunglike].ravel(), minlength=counts.size)
     sections = np.stack([np.bincount(plane.ravel(), minlength=counts.size) for plane in labels])
     section_mm2 = sections.max(axis=0) * grid.spacing_mm[1] * grid.spacing_mm[2]
     if not (keep & (section_mm2 >= SMALLEST_SECTION_MM2)).any():
@@ -122,10 +127,26 @@ def _lung_pieces(
     main &= closed | (counts >= SECOND_LUNG_OPEN * counts[keep].max())
     main &= section_mm2 >= SMALLEST_SECTION_MM2
     lungs: Mask = main[labels]
-    rest: Mask = (keep & closed & ~main)[labels]
+    rest: Mask = (keep & closed & ~main & (like >= LUNGLIKE_SHARE * counts))[labels]
     if rest.any():
         lungs |= _near(rest, lungs, grid, config)
     return lungs
+
+
+def _without_gas(enclosed: Enclosed, grid: WorkingGrid) -> Mask:
+    """Return enclosed air without foreign gas and the thin shells of air left round it."""
+    air = enclosed.air & ~enclosed.gas
+    reach = [int(SHELL_REACH_MM / mm) + 1 for mm in grid.spacing_mm]
+    box = components.bounding_box(enclosed.gas, reach)
+    if box is None:
+        return air
+    part = morphology.as_bits(air[box])
+    shell = max(SHELL_MM, 1.01 * max(grid.spacing_mm[1:]))
+    core = morphology.erode(part, shell, grid.spacing_mm)
+    core = morphology.dilate(core, shell, grid.spacing_mm)
+    near = morphology.dilate(morphology.as_bits(enclosed.gas[box]), SHELL_REACH_MM, grid.spacing_mm)
+    air[box] &= (core > 0) | (near == 0)
+    return air
 
 
 def _near(rest: Mask, lungs: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
@@ -156,5 +177,4 @@ def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid)
         repaired_ml=repair.repaired_ml,
         suspected_ml=repair.suspected_ml,
         z_gaps=tuple(int(index) for index in gaps),
-        findings=(),
     )

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from groundglass.core.results import LEFT, RIGHT
 from groundglass.imaging import components
+from groundglass.imaging.distance import depth_mm, distance_mm
 from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.config import LungConfig
 
@@ -132,29 +132,12 @@ def _sides_of_objects(core: Mask, middle: float, total: float) -> Labels | None:
     return side[labels]
 
 
-def depth_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Return the distance in mm of every voxel from the nearest one outside the mask.
-
-    Voxels beyond the array count as inside, so a mask cut by the border keeps its depth there.
-    """
-    return _distance(~mask, spacing_mm)
-
-
-def _distance(mask: Mask, spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Return the distance in mm to the nearest voxel of a mask, 0 inside it."""
-    image = sitk.GetImageFromArray(mask.view(np.uint8))
-    image.SetSpacing(tuple(float(mm) for mm in reversed(spacing_mm)))
-    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-    found: NDArray[np.float32] = sitk.GetArrayFromImage(distance)
-    return np.maximum(found, 0, out=found)
-
-
 def nearest_side(seeds: Labels, spacing_mm: tuple[float, float, float]) -> Labels:
     """Return seeds spread over the whole array, each voxel taking the side of the nearest seed."""
     right, left = seeds == RIGHT, seeds == LEFT
     if not (right.any() and left.any()):
         return np.full(seeds.shape, RIGHT if right.any() else LEFT, np.uint8)
-    nearer = _distance(right, spacing_mm) <= _distance(left, spacing_mm)
+    nearer = distance_mm(right, spacing_mm) <= distance_mm(left, spacing_mm)
     spread = np.where(nearer, RIGHT, LEFT).astype(np.uint8)
     spread[seeds > 0] = seeds[seeds > 0]
     return spread

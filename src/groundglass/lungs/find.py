@@ -1,0 +1,121 @@
+"""Lungs of a scan: the segmentation with its findings said as verdicts."""
+
+from groundglass.core.results import RIGHT, LungMask
+from groundglass.core.scan import Scan
+from groundglass.core.verdict import Status, Verdict
+from groundglass.errors import NoLungsError
+from groundglass.lungs.config import LungConfig
+from groundglass.lungs.segment import LungLabels, segment_lungs
+
+__all__ = ["LungConfig", "find_lungs"]
+
+METHOD = "training-free"
+REPAIR_WORTH_TELLING_ML = 1.0
+"""Filled dents below this volume are not worth a verdict."""
+
+
+def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
+    """Return the lungs of a scan in Hounsfield units.
+
+    Parameters
+    ----------
+    scan : Scan
+        A chest CT; uneven slices are treated with their median step.
+    config : LungConfig, optional
+
+    Returns
+    -------
+    LungMask
+        With a verdict for everything doubtful.
+
+    Raises
+    ------
+    NoLungsError
+        If no enclosed air looks like lung.
+    UncalibratedError
+        If the scan holds display values or numbers of unknown scale.
+    """
+    found = segment_lungs(scan.hu(), scan.geometry.spacing_mm, config)
+    if found.empty:
+        msg = (
+            "a chest CT needs lungs, and no air enclosed by the body looks like lung; check that "
+            "the scan shows a chest and that its values are Hounsfield units"
+        )
+        raise NoLungsError(msg)
+    return LungMask(found.labels, scan.geometry, METHOD, verdicts=tuple(_verdicts(found)))
+
+
+def _verdicts(found: LungLabels) -> list[Verdict]:
+    """Return what was noticed, gravest first."""
+    checks = (_split_verdict, _suspect_verdict, _gap_verdict, _repair_verdict, _airway_verdict)
+    return [verdict for check in checks if (verdict := check(found)) is not None]
+
+
+def _split_verdict(found: LungLabels) -> Verdict | None:
+    if found.split_method == "midline":
+        return Verdict(
+            "lung_sides",
+            Status.WARNING,
+            "the two lungs touch and could not be told apart",
+            "they were cut at the middle of the body",
+            "numbers of both lungs together hold, those of each side are estimates",
+        )
+    if found.split_method == "one lung":
+        side = "right" if (found.labels == RIGHT).any() else "left"
+        other = "left" if (found.labels == RIGHT).any() else "right"
+        return Verdict(
+            "lung_sides",
+            Status.WARNING,
+            f"air of the {side} lung only was found",
+            f"the {other} lung counts as absent",
+            f"if the {other} lung is there but white, volume and percent are too low",
+        )
+    return None
+
+
+def _suspect_verdict(found: LungLabels) -> Verdict | None:
+    if found.suspected_ml <= 0:
+        return None
+    return Verdict(
+        "pleural_opacity",
+        Status.WARNING,
+        f"about {found.suspected_ml:.0f} ml of soft tissue lie between ribs and lung in one dent",
+        "it was left out of the lungs, as effusion and consolidation look alike there",
+        "if it is consolidation, volume and infected percent are too low",
+    )
+
+
+def _gap_verdict(found: LungLabels) -> Verdict | None:
+    if not found.z_gaps:
+        return None
+    return Verdict(
+        "lung_gaps",
+        Status.WARNING,
+        f"{len(found.z_gaps)} slices between slices with lung show none",
+        "they count as without lung",
+        "volumes are too low by the lung of those slices",
+    )
+
+
+def _repair_verdict(found: LungLabels) -> Verdict | None:
+    if found.repaired_ml < REPAIR_WORTH_TELLING_ML:
+        return None
+    return Verdict(
+        "pleural_repair",
+        Status.NOTE,
+        f"dents of {found.repaired_ml:.0f} ml in the rib side of the lungs look like consolidation",
+        "they were filled and count as lung",
+        "volume and infected percent include them",
+    )
+
+
+def _airway_verdict(found: LungLabels) -> Verdict | None:
+    if found.airway_ml > 0:
+        return None
+    return Verdict(
+        "airway",
+        Status.NOTE,
+        "no windpipe was found",
+        "no airway was taken out of the lungs",
+        "lung volume may be too large by a few ml",
+    )
