@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.geometry import Geometry
 from groundglass.core.results import CONSOLIDATION, GROUND_GLASS, LEFT, RIGHT
-from groundglass.core.scan import Scan
+from groundglass.core.scan import Intensity, Scan
 
 Volume = NDArray[np.float32]
 Window = tuple[slice, slice, slice]
@@ -222,7 +221,7 @@ def build_chest(chest: Chest | None = None, seed: int = 0) -> Scan:
             canvas.blend(*canvas.ellipsoid(lesion), hu)
     noise = rng.standard_normal(chest.shape, dtype=np.float32) * np.float32(chest.noise_hu)
     voxels = np.clip(np.rint(canvas.hu + noise), -1024, 3071).astype(np.int16)
-    return Scan(voxels, chest.geometry, Scan.from_array(voxels[:1]).intensity)
+    return Scan(voxels, chest.geometry, Intensity.HU)
 
 
 def true_labels(chest: Chest | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -305,24 +304,3 @@ def _branch(
     for _ in range(2):
         turned = way + rng.normal(0, 0.42, 3)
         yield from _branch(tip, turned / np.linalg.norm(turned), radius * 0.72, length * 0.74, rng)
-
-
-def write_series(scan: Scan, folder: Path) -> tuple[Path, ...]:
-    """Write a scan in HU as a DICOM CT series and return the files, feet first as scanners do.
-
-    Parameters
-    ----------
-    scan : Scan
-        What to write.
-    folder : Path
-        Where to; made if missing. Files of the same names are replaced.
-    """
-    from groundglass.phantom_dicom import slice_dataset
-
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for number, index in enumerate(reversed(range(scan.shape[0])), start=1):
-        path = folder / f"slice{number:04d}.dcm"
-        slice_dataset(scan, index, number).save_as(path, enforce_file_format=True)
-        files.append(path)
-    return tuple(files)

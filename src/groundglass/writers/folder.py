@@ -1,0 +1,219 @@
+"""The folder a result is written to: all of it or nothing, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from groundglass.core.results import CaseResult
+from groundglass.core.serial import to_json
+from groundglass.errors import ExportError
+from groundglass.writers.document import ResultDocument
+from groundglass.writers.masks import mask_bytes
+from groundglass.writers.preview import preview_png
+from groundglass.writers.report import render_report
+from groundglass.writers.summary import result_document
+from groundglass.writers.table import slices_csv
+
+RESULT = "result.json"
+FILES = (
+    "config.json",
+    "infection.nii.gz",
+    "lungs.nii.gz",
+    "preview.png",
+    "report.html",
+    "slices.csv",
+    RESULT,
+)
+"""All that a result folder may hold of ours; the result comes last and vouches for the rest."""
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "writing there is not permitted",
+    errno.EPERM: "writing there is not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOTDIR: "a part of the path is a file",
+}
+
+
+def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> None:
+    """Refuse a folder that a result cannot go to, before any work is done.
+
+    Parameters
+    ----------
+    out : Path
+        The folder; it need not exist.
+    force : bool
+        Whether files of an earlier result may be replaced.
+    source : Path, optional
+        The input; a result must not lie inside an input folder.
+
+    Raises
+    ------
+    ExportError
+        If ``out`` is a link, a file, inside the input, or holds a result already.
+    """
+    if out.is_symlink():
+        msg = "the output folder is a symbolic link; name the folder it leads to"
+        raise ExportError(msg)
+    with _told("looked at"):
+        if out.exists() and not out.is_dir():
+            msg = "the output folder is needed and a file of that name exists; choose another name"
+            raise ExportError(msg)
+        if source is not None and source.is_dir() and _inside(out, source):
+            msg = "the output folder lies inside the input folder; choose one outside it"
+            raise ExportError(msg)
+        taken = [name for name in FILES if os.path.lexists(out / name)]
+    folders = [name for name in taken if (out / name).is_dir() and not (out / name).is_symlink()]
+    if folders:
+        msg = f"the output folder holds folders of the names needed for files: {', '.join(folders)}"
+        raise ExportError(msg)
+    if taken and not force:
+        msg = (
+            f"the output folder already holds {', '.join(taken)}; choose another folder or use "
+            "--force to replace them"
+        )
+        raise ExportError(msg)
+
+
+def write_case(
+    result: CaseResult,
+    out: Path | str,
+    *,
+    force: bool = False,
+    source: Path | None = None,
+    document: ResultDocument | None = None,
+) -> tuple[Path, ...]:
+    """Write a result to a folder, whole or not at all.
+
+    Parameters
+    ----------
+    result : CaseResult
+        What to write.
+    out : path
+        The folder; made if missing, with its parents.
+    force : bool
+        Replace the files of an earlier result; files of others are never touched.
+    source : Path, optional
+        The input, to make sure that ``out`` does not lie inside it.
+    document : ResultDocument, optional
+        The document, if it was made already.
+
+    Returns
+    -------
+    tuple of Path
+        The files written.
+
+    Raises
+    ------
+    ExportError
+        If the folder cannot be used, or writing fails.
+    """
+    told = document or result_document(result)
+    return _write(Path(out), _makers(result, told), force=force, source=source)
+
+
+def write_refusal(
+    document: ResultDocument, out: Path | str, *, force: bool = False, source: Path | None = None
+) -> tuple[Path, ...]:
+    """Write why an input was not analyzed; with ``force`` files of an earlier result go.
+
+    Parameters
+    ----------
+    document : ResultDocument
+        A refusal.
+    out : path
+        The folder; made if missing.
+    force : bool
+        Replace the files of an earlier result.
+    source : Path, optional
+        The input.
+
+    Raises
+    ------
+    ExportError
+        If the folder cannot be used, or writing fails.
+    """
+    makers = {RESULT: lambda: document.to_json().encode()}
+    return _write(Path(out), makers, force=force, source=source)
+
+
+Makers = Mapping[str, Callable[[], bytes]]
+
+
+def _makers(result: CaseResult, document: ResultDocument) -> Makers:
+    """Return how each file is made, the slow ones first."""
+    grid = result.scan.geometry
+    return {
+        "lungs.nii.gz": lambda: mask_bytes(result.lungs.labels, grid),
+        "infection.nii.gz": lambda: mask_bytes(result.infection.labels, grid),
+        "report.html": lambda: render_report(result, document).encode(),
+        "preview.png": lambda: preview_png(result, document),
+        "slices.csv": lambda: slices_csv(document.slices).encode(),
+        "config.json": (to_json(result.config) + "\n").encode,
+        RESULT: lambda: document.to_json().encode(),
+    }
+
+
+def _write(out: Path, makers: Makers, *, force: bool, source: Path | None) -> tuple[Path, ...]:
+    check_out(out, force=force, source=source)
+    with _told("written to"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _workshop(out) as work:
+            _make(work, makers)
+            _move(work, out, makers)
+    return tuple(out / name for name in FILES if name in makers)
+
+
+def _make(work: Path, makers: Makers) -> None:
+    def make(name: str) -> None:
+        (work / name).write_bytes(makers[name]())
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(make, makers))
+
+
+def _move(work: Path, out: Path, makers: Makers) -> None:
+    """Bring finished files into place; without a result file a folder is not a result."""
+    if not out.exists():
+        work.rename(out)
+        return
+    for name in reversed(FILES):
+        if os.path.lexists(out / name):
+            (out / name).unlink()
+    for name in FILES:
+        if name in makers:
+            (work / name).replace(out / name)
+
+
+@contextmanager
+def _workshop(out: Path) -> Iterator[Path]:
+    """Make a hidden folder beside ``out`` and remove what is left of it in the end."""
+    work = out.parent / f".groundglass-{secrets.token_hex(6)}"
+    work.mkdir()
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn the system's errors into a sentence without paths."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+        msg = f"the output folder cannot be {what}: {reason}"
+        raise ExportError(msg) from error
+
+
+def _inside(out: Path, source: Path) -> bool:
+    return out.resolve().is_relative_to(source.resolve())

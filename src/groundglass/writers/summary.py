@@ -1,0 +1,407 @@
+"""A result as the document of ``result.json``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from groundglass.core.provenance import Step
+from groundglass.core.results import (
+    LOBES,
+    CaseResult,
+    Estimate,
+    Prediction,
+    RegionBurden,
+    Score,
+    SliceBurden,
+    SliceSelection,
+)
+from groundglass.core.serial import to_json
+from groundglass.core.verdict import Verdict
+from groundglass.writers.document import (
+    SCHEMA,
+    ErrorPart,
+    InfectionPart,
+    LobesPart,
+    LungsPart,
+    PredictionPart,
+    ProvenancePart,
+    RegionPart,
+    ResultDocument,
+    ScanPart,
+    ScoreIntervals,
+    ScorePoints,
+    ScoreTexts,
+    SelectionPart,
+    SelectionRulePart,
+    SeverityPart,
+    SideIntervalsPart,
+    SidesPart,
+    SlicePart,
+    StepPart,
+    VerdictPart,
+    ZonesPart,
+)
+from groundglass.writers.masks import grid_verdict
+
+SIDES = ("total", "right", "left")
+ZONES = ("upper", "middle", "lower")
+LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "pillow")
+
+
+def result_document(
+    result: CaseResult, seconds: Mapping[str, float] | None = None
+) -> ResultDocument:
+    """Return the document of an analysis.
+
+    Parameters
+    ----------
+    result : CaseResult
+        What ``analyze`` returned.
+    seconds : mapping, optional
+        Wall time of stages outside the analysis, such as reading.
+    """
+    reasons = _Reasons()
+    regions = result.burden.regions
+    return ResultDocument(
+        schema=SCHEMA,
+        status="analyzed",
+        scan=_scan(result, reasons),
+        verdicts=[_verdict(v) for v in result_verdicts(result)],
+        lungs=_lungs(regions, result.lungs.method, reasons),
+        infection=_infection(regions, result.infection.method, reasons),
+        severity=_severity(result, reasons),
+        slices=_slices(result.burden.slices, reasons),
+        selection=SelectionPart(
+            area=_rule(result.selection, "selection.area.threshold", reasons),
+            ctset=_rule(result.selection_ctset, "selection.ctset.threshold", reasons),
+        ),
+        predictions=[_prediction(prediction) for prediction in result.predictions],
+        reasons=dict(sorted(reasons.known.items())),
+        provenance=_provenance(
+            result.config,
+            result.provenance.sha256,
+            result.provenance.steps,
+            {**(seconds or {}), **result.seconds},
+        ),
+        error=None,
+    )
+
+
+def refusal_document(
+    error: BaseException,
+    config: Any = None,
+    seconds: Mapping[str, float] | None = None,
+) -> ResultDocument:
+    """Return the document of an input that was not analyzed.
+
+    Parameters
+    ----------
+    error : BaseException
+        Why; its ``verdicts`` are kept if it has any.
+    config : Any
+        The settings that were asked for.
+    seconds : mapping, optional
+        Wall time of the stages that were reached.
+    """
+    verdicts: tuple[Verdict, ...] = getattr(error, "verdicts", ())
+    return ResultDocument(
+        schema=SCHEMA,
+        status="refused",
+        scan=None,
+        verdicts=[_verdict(v) for v in verdicts],
+        lungs=None,
+        infection=None,
+        severity=None,
+        slices=[],
+        selection=None,
+        predictions=[],
+        reasons={},
+        provenance=_provenance(config, None, (), seconds or {}),
+        error=ErrorPart(type=type(error).__name__, message=str(error)),
+    )
+
+
+def result_verdicts(result: CaseResult) -> tuple[Verdict, ...]:
+    """Return the verdicts of a result, with what writing its masks adds."""
+    verdict = grid_verdict(result.scan.geometry)
+    return result.verdicts if verdict is None else (*result.verdicts, verdict)
+
+
+class _Reasons:
+    """Collects why numbers are null."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def number(self, path: str, value: float | None, digits: int, why: str) -> float | None:
+        if value is None:
+            self.known.setdefault(path, why)
+            return None
+        return round(float(value), digits) + 0.0
+
+    def estimate(self, path: str, estimate: Estimate, digits: int) -> float | None:
+        return self.number(path, estimate.value, digits, estimate.reason or "it is not known")
+
+    def interval(self, path: str, estimate: Estimate, digits: int) -> list[float] | None:
+        if estimate.low is None or estimate.high is None:
+            self.known.setdefault(path, estimate.reason or "the mask has no threshold spread")
+            return None
+        return [round(float(estimate.low), digits), round(float(estimate.high), digits)]
+
+    def sides(self, path: str, estimates: Mapping[str, Estimate], digits: int) -> SidesPart:
+        return SidesPart(
+            **{name: self.estimate(f"{path}.{name}", e, digits) for name, e in estimates.items()}
+        )
+
+    def ranges(
+        self, path: str, estimates: Mapping[str, Estimate], digits: int
+    ) -> SideIntervalsPart:
+        return SideIntervalsPart(
+            **{name: self.interval(f"{path}.{name}", e, digits) for name, e in estimates.items()}
+        )
+
+
+_NO_REGION = Estimate.unknown("the scan does not show this region, or it cannot be told apart")
+
+
+def _absent(name: str) -> RegionBurden:
+    return RegionBurden(name, _NO_REGION, _NO_REGION, _NO_REGION, None, None, None)
+
+
+def _why(region: RegionBurden) -> str:
+    """Return why a region lacks a number that is not an estimate."""
+    reasons = (region.percent.reason, region.lung_ml.reason, region.infected_ml.reason)
+    return next((reason for reason in reasons if reason), "the values are not Hounsfield units")
+
+
+def _lungs(regions: Mapping[str, RegionBurden], method: str, reasons: _Reasons) -> LungsPart:
+    sides = {side: regions.get(side) or _absent(side) for side in SIDES}
+    density = {
+        side: reasons.number(f"lungs.mean_hu.{side}", region.mean_hu, 1, _why(region))
+        for side, region in sides.items()
+    }
+    volumes = {side: region.lung_ml for side, region in sides.items()}
+    return LungsPart(
+        method=method,
+        volume_ml=reasons.sides("lungs.volume_ml", volumes, 2),
+        mean_hu=SidesPart(**density),
+    )
+
+
+def _infection(
+    regions: Mapping[str, RegionBurden], method: str, reasons: _Reasons
+) -> InfectionPart:
+    sides = {side: regions.get(side) or _absent(side) for side in SIDES}
+    at, total = "infection", sides["total"]
+    percents = {side: region.percent for side, region in sides.items()}
+    volumes = {side: region.infected_ml for side, region in sides.items()}
+    zones = {name: _region(f"{at}.zones.{name}", regions.get(name), reasons) for name in ZONES}
+    return InfectionPart(
+        method=method,
+        percent=reasons.sides(f"{at}.percent", percents, 3),
+        interval_percent=reasons.interval(f"{at}.interval_percent", total.percent, 3),
+        volume_ml=reasons.sides(f"{at}.volume_ml", volumes, 2),
+        interval_ml=reasons.interval(f"{at}.interval_ml", total.infected_ml, 2),
+        side_intervals_percent=reasons.ranges(f"{at}.side_intervals_percent", percents, 3),
+        side_intervals_ml=reasons.ranges(f"{at}.side_intervals_ml", volumes, 2),
+        zones=ZonesPart(**zones),
+        lobes=_lobes(f"{at}.lobes", regions, reasons),
+        **_kinds(at, total, reasons),
+    )
+
+
+def _kinds(at: str, total: RegionBurden, reasons: _Reasons) -> dict[str, float | None]:
+    """Return percent and ml of ground glass and of consolidation by name of the field."""
+    kinds = {}
+    for kind in ("ground_glass", "consolidation"):
+        share, lung_ml = getattr(total, f"{kind}_percent"), total.lung_ml.value
+        amount = None if share is None or lung_ml is None else share / 100 * lung_ml
+        why = _why(total)
+        kinds[f"{kind}_percent"] = reasons.number(f"{at}.{kind}_percent", share, 3, why)
+        kinds[f"{kind}_ml"] = reasons.number(f"{at}.{kind}_ml", amount, 2, why)
+    return kinds
+
+
+def _lobes(path: str, regions: Mapping[str, RegionBurden], reasons: _Reasons) -> LobesPart | None:
+    if not any(name in regions for name in LOBES):
+        reasons.known[path] = "no lobe mask was given"
+        return None
+    return LobesPart(
+        **{name: _region(f"{path}.{name}", regions.get(name), reasons) for name in LOBES}
+    )
+
+
+def _region(path: str, region: RegionBurden | None, reasons: _Reasons) -> RegionPart | None:
+    if region is None:
+        reasons.known[path] = str(_NO_REGION.reason)
+        return None
+    why = _why(region)
+    shares = (region.ground_glass_percent, region.consolidation_percent)
+    return RegionPart(
+        lung_ml=reasons.estimate(f"{path}.lung_ml", region.lung_ml, 2),
+        volume_ml=reasons.estimate(f"{path}.volume_ml", region.infected_ml, 2),
+        interval_ml=reasons.interval(f"{path}.interval_ml", region.infected_ml, 2),
+        percent=reasons.estimate(f"{path}.percent", region.percent, 3),
+        interval_percent=reasons.interval(f"{path}.interval_percent", region.percent, 3),
+        ground_glass_percent=reasons.number(f"{path}.ground_glass_percent", shares[0], 3, why),
+        consolidation_percent=reasons.number(f"{path}.consolidation_percent", shares[1], 3, why),
+        mean_hu=reasons.number(f"{path}.mean_hu", region.mean_hu, 1, why),
+    )
+
+
+def grade(value: int | None) -> str | None:
+    """Return a CT grade as it is written, e.g. ``CT-1``."""
+    return None if value is None else f"CT-{value}"
+
+
+def _severity(result: CaseResult, reasons: _Reasons) -> SeverityPart:
+    scores = result.severity
+    for score in (scores.ctss25, scores.tss20, scores.ct_grade):
+        if score.value is None:
+            why = score.reason or "it is not known"
+            reasons.known[f"severity.{score.name}"] = why
+            reasons.known[f"severity.intervals.{score.name}"] = why
+        elif score.low is None or score.high is None:
+            reasons.known[f"severity.intervals.{score.name}"] = "the mask has no threshold spread"
+    grades = _ends(scores.ct_grade)
+    return SeverityPart.model_validate(
+        {
+            "ctss25": scores.ctss25.value,
+            "tss20": scores.tss20.value,
+            "ct_grade": grade(scores.ct_grade.value),
+            "intervals": ScoreIntervals.model_validate(
+                {
+                    "ctss25": _ends(scores.ctss25),
+                    "tss20": _ends(scores.tss20),
+                    "ct_grade": None if grades is None else [grade(end) for end in grades],
+                }
+            ),
+            "rules": ScoreTexts(
+                ctss25=scores.ctss25.rule, tss20=scores.tss20.rule, ct_grade=scores.ct_grade.rule
+            ),
+            "points": ScorePoints(
+                ctss25=dict(scores.ctss25.points), tss20=dict(scores.tss20.points)
+            ),
+        }
+    )
+
+
+def _ends(score: Score) -> list[int] | None:
+    return None if score.low is None or score.high is None else [score.low, score.high]
+
+
+def _slices(slices: Iterable[SliceBurden], reasons: _Reasons) -> list[SlicePart]:
+    no_lung = "the slice holds no lung"
+    return [
+        SlicePart(
+            index=one.index,
+            position_mm=reasons.number(
+                "slices.position_mm", one.position_mm, 3, "the position is not known"
+            ),
+            lung_area_mm2=reasons.number(
+                "slices.lung_area_mm2", one.lung_area_mm2, 1, "the pixel size is not known"
+            ),
+            infected_percent=reasons.number(
+                "slices.infected_percent", one.infected_percent, 3, no_lung
+            ),
+            infected_percent_plain=reasons.number(
+                "slices.infected_percent_plain", one.infected_percent_plain, 3, no_lung
+            ),
+            selected=one.selected,
+            selected_ctset=one.selected_ctset,
+        )
+        for one in slices
+    ]
+
+
+def _rule(selection: SliceSelection, path: str, reasons: _Reasons) -> SelectionRulePart:
+    return SelectionRulePart(
+        method=selection.method,
+        rule=selection.rule,
+        threshold=reasons.number(path, selection.threshold, 3, "the rule cannot be applied here"),
+        kept=int(selection.kept.sum()),
+    )
+
+
+def _scan(result: CaseResult, reasons: _Reasons) -> ScanPart:
+    scan, grid, made = result.scan, result.scan.geometry, result.scan.acquisition
+    slices, rows, columns = grid.shape
+    if not grid.spacing_known:
+        reasons.known["scan.spacing_mm"] = "pictures carry no scale"
+    width = grid.slice_width_mm if grid.spacing_known else None
+    return ScanPart.model_validate(
+        {
+            "slices": slices,
+            "rows": rows,
+            "columns": columns,
+            "spacing_mm": [round(s, 6) for s in grid.spacing_mm] if grid.spacing_known else None,
+            "slice_width_mm": reasons.number(
+                "scan.slice_width_mm", width, 4, "the source does not state it"
+            ),
+            "even_spacing": grid.is_even,
+            "intensity": str(scan.intensity),
+            "modality": made.modality,
+            "series_uid": made.series_uid,
+            "kernel": made.kernel,
+            "patient_position": made.patient_position,
+            "contrast_agent": made.contrast_agent,
+            "source_format": scan.provenance.source_format,
+            "files": scan.provenance.files,
+        }
+    )
+
+
+def _prediction(prediction: Prediction) -> PredictionPart:
+    return PredictionPart(
+        model=prediction.model,
+        label=prediction.label,
+        probabilities=dict(prediction.probabilities),
+        note=prediction.note,
+    )
+
+
+def _verdict(verdict: Verdict) -> VerdictPart:
+    return VerdictPart.model_validate(
+        {
+            "check": verdict.check,
+            "status": str(verdict.status),
+            "found": verdict.found,
+            "done": verdict.done,
+            "effect": verdict.effect,
+        }
+    )
+
+
+def _provenance(
+    config: Any, sha256: str | None, steps: Iterable[Step], seconds: Mapping[str, float]
+) -> ProvenancePart:
+    settings = json.loads(to_json(config)) if is_dataclass(config) else {}
+    return ProvenancePart(
+        version=version("groundglass"),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=settings,
+        input_sha256=sha256,
+        steps=[StepPart(name=step.name, parameters=_plain(step.parameters)) for step in steps],
+        seconds={stage: round(float(spent), 3) for stage, spent in seconds.items()},
+        python=platform.python_version(),
+        libraries={name: found for name in LIBRARIES if (found := _installed(name))},
+    )
+
+
+def _plain(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Return parameters as JSON values; what JSON does not know becomes text."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), default=str))
+    return plain
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
