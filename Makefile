@@ -15,12 +15,13 @@ VENV ?= .venv
 DEMO_OUT ?= demo-out
 TESTS ?= tests
 PYTEST_ARGS ?=
-CODE := src tests benchmarks
+CODE := src tests benchmarks scripts
 
 RUN := $(VENV)/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
+export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: demo test check lint format fast-tests docs bench clean
 .DELETE_ON_ERROR:

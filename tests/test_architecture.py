@@ -106,7 +106,7 @@ def test_importing_the_package_says_nothing() -> None:
 
 def test_the_export_list_is_the_documented_one() -> None:
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^#+ `(?:groundglass\.)?(\w+)", page, flags=re.MULTILINE))
+    documented = set(re.findall(r"^### `(?:groundglass\.)?(\w+)", page, flags=re.MULTILINE))
     assert documented == set(groundglass.__all__) - {"__version__"}
 
 
