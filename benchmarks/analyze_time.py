@@ -151,12 +151,12 @@ def total(stages: dict[str, Any], *counted: str) -> dict[str, Any]:
 
 def decode(folder: Path, _: float) -> dict[str, Any]:
     """Open every file with SimpleITK, one after the other."""
-    import SimpleITK as sitk
+    import SimpleITK
 
     files = sorted(path for path in folder.rglob("*") if path.is_file()) or [folder]
     stages: dict[str, Any] = {}
     with timed(stages, "decode"):
-        voxels = sum(sitk.ReadImage(str(path)).GetNumberOfPixels() for path in files)
+        voxels = sum(SimpleITK.ReadImage(str(path)).GetNumberOfPixels() for path in files)
     return {**total(stages), "voxels": voxels}
 
 
