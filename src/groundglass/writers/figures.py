@@ -232,7 +232,7 @@ def _layer(lungs: Labels, ill: Labels) -> Grey:
     layer[ill == GROUND_GLASS] = _GLASS
     dense = ill == CONSOLIDATION
     layer[dense] = _DENSE
-    stripes = np.add.outer(np.arange(layer.shape[0]), np.arange(layer.shape[1])) % HATCH_STEP_PX
+    stripes = np.add.outer(np.arange(lungs.shape[0]), np.arange(lungs.shape[1])) % HATCH_STEP_PX
     layer[dense & ((stripes == 0) | _edge(dense))] = _HATCH
     layer[_edge(lungs == RIGHT)] = _RIGHT
     layer[_edge(lungs == LEFT)] = _LEFT

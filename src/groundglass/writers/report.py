@@ -181,8 +181,8 @@ def _regions(result: CaseResult, document: ResultDocument) -> list[RegionRow]:
             interval_ml=getattr(infection.side_intervals_ml, side),
             percent=getattr(infection.percent, side),
             interval_percent=getattr(infection.side_intervals_percent, side),
-            ground_glass_percent=measured and measured.ground_glass_percent,
-            consolidation_percent=measured and measured.consolidation_percent,
+            ground_glass_percent=measured.ground_glass_percent if measured else None,
+            consolidation_percent=measured.consolidation_percent if measured else None,
             mean_hu=getattr(lungs.mean_hu, side),
         )
         parts.append((side, part))

@@ -97,6 +97,7 @@ def refusal_document(
     error: BaseException,
     config: Any = None,
     seconds: Mapping[str, float] | None = None,
+    message: str | None = None,
 ) -> ResultDocument:
     """Return the document of an input that was not analyzed.
 
@@ -108,6 +109,8 @@ def refusal_document(
         The settings that were asked for.
     seconds : mapping, optional
         Wall time of the stages that were reached.
+    message : str, optional
+        What to say instead of the error's own text.
     """
     verdicts: tuple[Verdict, ...] = getattr(error, "verdicts", ())
     return ResultDocument(
@@ -123,7 +126,7 @@ def refusal_document(
         predictions=[],
         reasons={},
         provenance=_provenance(config, None, (), seconds or {}),
-        error=ErrorPart(type=type(error).__name__, message=str(error)),
+        error=ErrorPart(type=type(error).__name__, message=message or str(error)),
     )
 
 

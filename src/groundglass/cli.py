@@ -1,0 +1,233 @@
+"""The command line: reads what was asked for, calls what does it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundglass import __version__
+
+if TYPE_CHECKING:
+    from groundglass.pipeline import AnalyzeConfig
+    from groundglass.readers.options import ReadOptions
+
+USAGE = 2
+DEMO_FOLDER = Path("groundglass-demo")
+
+app = typer.Typer(
+    name="groundglass",
+    help="Reads a chest CT: how much of the lung is ill, where, how badly. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class InfectionMethod(StrEnum):
+    """Rules that find infection."""
+
+    TRAINING_FREE = "training-free"
+    PUBLISHED = "published"
+
+
+def numbers(text: str, count: int) -> tuple[float, ...]:
+    """Return ``count`` numbers separated by commas.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are more, fewer, or other things.
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        msg = f"needs {count} numbers separated by commas, found '{text}'"
+        raise typer.BadParameter(msg)
+    return values
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"groundglass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Read a chest CT: how much of the lung is ill, where, how badly. Research use only."""
+
+
+@app.command()
+def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder, DICOM file, ZIP or tar, NIfTI, NRRD, MetaImage, TIFF, PNG or JPEG.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the result; needed unless --json."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result document and nothing else.")
+    ] = False,
+    series: Annotated[
+        str | None, typer.Option(help="Series UID to take, or how it begins.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files of an earlier result.")
+    ] = False,
+    lungs: Annotated[
+        Path | None, typer.Option(help="Lung or lobe mask on the scan's grid, used as it is.")
+    ] = None,
+    lungs_convention: Annotated[
+        str | None, typer.Option(help="Meaning of its labels, where they do not tell themselves.")
+    ] = None,
+    infection: Annotated[
+        InfectionMethod | None, typer.Option(help="Rule that finds infection.")
+    ] = None,
+    hu_offset: Annotated[
+        float | None, typer.Option(help="What to add to the values to get Hounsfield units.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="Z,Y,X", help="Steps in mm for pictures and TIFF without a scale."),
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="LO,HI", help="HU shown black and white in pictures.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, e.g. the config.json of an earlier result.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Measure a chest CT and write a report."""
+    if out is None and not as_json:
+        msg = "needs a folder for the result (-o OUT), or --json to print it"
+        raise typer.BadParameter(msg)
+    options = _read_options(hu_offset, spacing, window)
+    settings = _settings(config, infection, hu_offset)
+    _require_convention(lungs, lungs_convention)
+
+    from groundglass.cli_analyze import Request, run  # noqa: PLC0415 - keeps --help quick
+
+    request = Request(
+        source=source,
+        out=out,
+        config=settings,
+        options=options,
+        series=series,
+        lungs=lungs,
+        lungs_convention=lungs_convention,
+        force=force,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    raise typer.Exit(run(request))
+
+
+def _read_options(hu_offset: float | None, spacing: str | None, window: str | None) -> ReadOptions:
+    from groundglass.readers.options import ReadOptions  # noqa: PLC0415
+
+    try:
+        steps = None if spacing is None else numbers(spacing, 3)
+        ends = None if window is None else numbers(window, 2)
+        return ReadOptions(
+            spacing_mm=None if steps is None else (steps[0], steps[1], steps[2]),
+            hu_offset=hu_offset,
+            window_hu=None if ends is None else (ends[0], ends[1]),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _settings(
+    path: Path | None, infection: InfectionMethod | None, hu_offset: float | None
+) -> AnalyzeConfig:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from groundglass.core.serial import from_json  # noqa: PLC0415
+    from groundglass.pipeline import AnalyzeConfig  # noqa: PLC0415
+
+    settings = AnalyzeConfig()
+    if path is not None:
+        try:
+            settings = from_json(AnalyzeConfig, path.read_text(encoding="utf-8"))
+        except OSError as error:
+            msg = f"the configuration cannot be read: {error.strerror}"
+            raise typer.BadParameter(msg) from error
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    if infection is not None:
+        settings = replace(settings, infection_method=infection.value)
+    return settings if hu_offset is None else replace(settings, hu_offset=hu_offset)
+
+
+def _require_convention(lungs: Path | None, name: str | None) -> None:
+    if name is None:
+        return
+    from groundglass.lungs.external import Convention  # noqa: PLC0415
+
+    if lungs is None:
+        msg = "--lungs-convention says what the labels of --lungs mean; give both"
+        raise typer.BadParameter(msg)
+    if name not in set(Convention):
+        msg = f"--lungs-convention is one of {', '.join(Convention)}, found '{name}'"
+        raise typer.BadParameter(msg)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demo.")] = DEMO_FOLDER,
+) -> None:
+    """Analyze a phantom chest and print truth beside measured."""
+    from groundglass.cli_show import run_and_show_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_and_show_demo(out))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look whether everything works on this machine, and say how to mend what does not."""
+    from groundglass.cli_show import run_and_show_doctor  # noqa: PLC0415
+
+    raise typer.Exit(run_and_show_doctor(as_json=as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of result.json."""
+    from groundglass.writers.document import schema_text  # noqa: PLC0415
+
+    typer.echo(json.dumps(json.loads(schema_text()), indent=2))
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; being told to stop cleans up like Ctrl-C does."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, _stop)
+    app()

@@ -1,0 +1,174 @@
+"""One input in, one result folder out, as the command line does it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundglass.console import (
+    DEBUG_VARIABLE,
+    complain,
+    debugging,
+    hushed,
+    out_console,
+    progress_bar,
+)
+from groundglass.core.progress import OnProgress, Progress
+from groundglass.core.results import CaseResult
+from groundglass.core.scan import Scan
+from groundglass.errors import ExportError, GroundglassError
+from groundglass.lungs.external import ExternalMasks, masks_from_labels
+from groundglass.pipeline import AnalyzeConfig, analyze
+from groundglass.readers.masks import read_labels
+from groundglass.readers.options import ReadOptions
+from groundglass.readers.read import read_scan
+from groundglass.writers.document import ResultDocument
+from groundglass.writers.folder import check_out, write_case, write_refusal
+from groundglass.writers.summary import refusal_document, result_document
+from groundglass.writers.table import summary_table
+
+FINE, NOT_ANALYZED, STOPPED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    source: Path
+    """The input."""
+    out: Path | None
+    """Folder of the result; ``None`` to write nothing."""
+    config: AnalyzeConfig
+    """Settings."""
+    options: ReadOptions
+    """What the user states about the input."""
+    series: str | None = None
+    """Series to take."""
+    lungs: Path | None = None
+    """Lung mask to use."""
+    lungs_convention: str | None = None
+    """Meaning of its labels."""
+    force: bool = False
+    """Replace an earlier result."""
+    as_json: bool = False
+    """Print the document instead of the table."""
+    quiet: bool = False
+    """Say nothing but errors."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    document: ResultDocument
+    files: tuple[Path, ...]
+    problem: str | None = None
+
+
+def run(request: Request) -> int:
+    """Analyze, write, show; return the exit code.
+
+    Bad data never ends in a traceback: it becomes a refusal with its reason.
+    """
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
+            outcome = _outcome(request, on_progress)
+    except KeyboardInterrupt:
+        complain("Stopped; no result was written.")
+        return STOPPED
+    _show(request, outcome)
+    return FINE if outcome.problem is None else NOT_ANALYZED
+
+
+def _outcome(request: Request, on_progress: OnProgress) -> _Outcome:
+    seconds: dict[str, float] = {}
+    try:
+        if request.out is not None:
+            check_out(request.out, force=request.force, source=request.source)
+        result = _analyze(request, on_progress, seconds)
+        document = result_document(result, seconds)
+        on_progress(Progress("writing", 0, 0))
+        files = _write(request, result, document)
+    except (GroundglassError, MemoryError) as error:
+        return _refusal(request, error, seconds)
+    except Exception as error:  # a fault of ours must not end in a traceback either
+        if debugging():
+            raise
+        return _refusal(request, error, seconds)
+    return _Outcome(document, files)
+
+
+def _analyze(request: Request, on_progress: OnProgress, seconds: dict[str, float]) -> CaseResult:
+    start = time.perf_counter()
+    on_progress(Progress("reading", 0, 0))
+    try:
+        scan = read_scan(
+            request.source, request.series, options=request.options, on_progress=on_progress
+        )
+        masks = _masks(request, scan)
+    finally:
+        seconds["reading"] = time.perf_counter() - start
+    if masks is None:
+        return analyze(scan, request.config, on_progress=on_progress)
+    return analyze(
+        scan, request.config, lungs=masks.lungs, lobes=masks.lobes, on_progress=on_progress
+    )
+
+
+def _masks(request: Request, scan: Scan) -> ExternalMasks | None:
+    if request.lungs is None:
+        return None
+    labels, _ = read_labels(request.lungs, scan.geometry)
+    return masks_from_labels(labels, scan, request.lungs_convention)
+
+
+def _write(request: Request, result: CaseResult, document: ResultDocument) -> tuple[Path, ...]:
+    if request.out is None:
+        return ()
+    return write_case(
+        result, request.out, force=request.force, source=request.source, document=document
+    )
+
+
+def _refusal(request: Request, error: BaseException, seconds: dict[str, float]) -> _Outcome:
+    """Return a refusal, written to the folder if that can be used."""
+    document = refusal_document(error, request.config, seconds, _sentence(error))
+    files: tuple[Path, ...] = ()
+    if request.out is not None and not isinstance(error, ExportError):
+        try:
+            files = write_refusal(document, request.out, force=request.force, source=request.source)
+        except GroundglassError as also:
+            return _Outcome(document, (), f"{_sentence(error)}; {also}")
+    return _Outcome(document, files, _sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what went wrong in one sentence, without a traceback."""
+    if isinstance(error, GroundglassError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "the scan needs more memory than this machine has free; close programs or use a "
+            "machine with more"
+        )
+    return (
+        f"groundglass failed in a way it should not ({type(error).__name__}); "
+        f"set {DEBUG_VARIABLE}=1 to see where, and please report it"
+    )
+
+
+def _show(request: Request, outcome: _Outcome) -> None:
+    if outcome.problem is not None:
+        complain(f"Not analyzed: {outcome.problem.rstrip('.')}.")
+    if request.as_json:
+        sys.stdout.write(outcome.document.to_json())
+        return
+    if request.quiet:
+        return
+    console = out_console()
+    if outcome.problem is None or outcome.document.verdicts:
+        console.print(summary_table(outcome.document))
+    if outcome.files:
+        console.print("\nFiles written")
+        for path in outcome.files:
+            console.print(f"  {path}", soft_wrap=True, markup=False)
