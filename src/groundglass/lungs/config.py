@@ -45,8 +45,9 @@ class LungConfig:
     closing_mm: float = 8.0
     """Radius of the ball that closes vessels and small lesions into each lung."""
 
-    dent_depth_mm: float = 5.0
-    """Dents of the rib-side surface are filled from this depth on."""
+    dent_ball_mm: float = 60.0
+    """Dents of the rib-side surface are what the closing by a ball of this radius adds; 0 leaves
+    all dents as they are."""
 
-    dent_width_mm: float = 50.0
-    """Dents are filled only if narrower than this both along the body and round the rib cage."""
+    dent_depth_mm: float = 6.0
+    """Shallower dents are left as they are."""

@@ -10,6 +10,7 @@ from groundglass.imaging import components, morphology
 from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
+from groundglass.lungs.dents import find_dents
 from groundglass.lungs.split import nearest_side
 
 Mask = NDArray[np.bool_]
@@ -59,13 +60,27 @@ def repair_lungs(
     if box is None:
         return Repair(out, 0.0, 0.0)
     part = np.ascontiguousarray(labels[box])
+    sides = _close(part, airway[box], enclosed.gas[box], grid, config)
+    out[box] = sides
+    if config.dent_ball_mm <= 0:
+        return Repair(out, 0.0, 0.0)
+    dents = find_dents(enclosed.hu, out, grid, config)
+    hollow = np.where((out == 0) & (enclosed.hu > config.air_below_hu), dents.labels, 0)
+    if hollow.any():
+        before = int((out > 0).sum())
+        out[box] = _close(sides | hollow[box], airway[box], enclosed.gas[box], grid, config)
+        repaired = (int((out > 0).sum()) - before) * grid.voxel_ml
+        return Repair(out, repaired, dents.suspected_ml)
+    return Repair(out, 0.0, dents.suspected_ml)
+
+
+def _close(part: Labels, airway: Mask, gas: Mask, grid: WorkingGrid, config: LungConfig) -> Labels:
+    """Return both lungs closed by a ball, holes filled, without airway and foreign gas."""
     # Bit 0 holds the right lung and bit 1 the left: labels 1 and 2 are their own bits.
     closed = morphology.close(part, config.closing_mm, grid.spacing_mm)
     whole = [_fill_holes((closed & side) > 0, grid) for side in (RIGHT, LEFT)]
-    keep_out = airway[box] | _foreign(enclosed.gas[box], whole[0] | whole[1])
-    sides = _settle(whole[0] & ~keep_out, whole[1] & ~keep_out, part, grid)
-    out[box] = sides
-    return Repair(out, 0.0, 0.0)
+    keep_out = airway | _foreign(gas, whole[0] | whole[1])
+    return _settle(whole[0] & ~keep_out, whole[1] & ~keep_out, part, grid)
 
 
 def _settle(right: Mask, left: Mask, sure: Labels, grid: WorkingGrid) -> Labels:
