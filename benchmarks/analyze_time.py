@@ -66,7 +66,8 @@ def parse() -> argparse.Namespace:
 
 def make_phantom_series(folder: Path) -> Path:
     """Write the phantom chest as a DICOM series of a usual size."""
-    from groundglass.phantom import Chest, build_chest, write_series
+    from groundglass.phantom import Chest, build_chest
+    from groundglass.phantom_dicom import write_series
 
     write_series(build_chest(Chest(PHANTOM_SHAPE, PHANTOM_SPACING_MM)), folder)
     return folder
