@@ -41,7 +41,7 @@ def sha256_of(paths: Iterable[Path]) -> str:
 
 def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
     """Return a sort key by which ``slice 9`` comes before ``slice 10``."""
-    parts = re.split(r"([0-9]+)", path.name.casefold())
+    parts = re.split(r"([0-9]+)", str(path).casefold())
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
 
