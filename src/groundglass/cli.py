@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from groundglass.pipeline import AnalyzeConfig
     from groundglass.readers.options import ReadOptions
 
-USAGE = 2
 DEMO_FOLDER = Path("groundglass-demo")
 
 app = typer.Typer(
@@ -197,7 +196,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demo.")] = DEMO_FOLDER,
 ) -> None:
     """Analyze a phantom chest and print truth beside measured."""
-    from groundglass.cli_show import run_and_show_demo  # noqa: PLC0415
+    from groundglass.cli_demo import run_and_show_demo  # noqa: PLC0415
 
     raise typer.Exit(run_and_show_demo(out))
 
@@ -207,7 +206,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Look whether everything works on this machine, and say how to mend what does not."""
-    from groundglass.cli_show import run_and_show_doctor  # noqa: PLC0415
+    from groundglass.cli_doctor import run_and_show_doctor  # noqa: PLC0415
 
     raise typer.Exit(run_and_show_doctor(as_json=as_json))
 
@@ -230,4 +229,13 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _stop)
-    app()
+    try:
+        app()
+    except ImportError as error:
+        from groundglass.console import debugging  # noqa: PLC0415
+
+        if debugging():
+            raise
+        missing = error.name or "a library"
+        typer.echo(f"{missing} is missing or broken; groundglass doctor says more.", err=True)
+        sys.exit(1)

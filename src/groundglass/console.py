@@ -19,12 +19,12 @@ from rich.progress import Progress as Bar
 from groundglass.core.progress import OnProgress, Progress, silent
 
 DEBUG_VARIABLE = "GROUNDGLASS_DEBUG"
-"""Environment variable that brings tracebacks and library messages back when set to 1."""
+"""Environment variable that brings tracebacks and library messages back when set."""
 
 
 def debugging() -> bool:
     """Return whether tracebacks are wanted."""
-    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    return bool(os.environ.get(DEBUG_VARIABLE))
 
 
 def out_console() -> Console:

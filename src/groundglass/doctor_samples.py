@@ -1,6 +1,6 @@
 """One tiny picture in every compression that CT series come in, to try the decoders on.
 
-The picture is a gradient with a texture, see `sample_values`; the compressed ones were made with
+The picture is a gradient with a texture, see `sample_hu`; the compressed ones were made with
 the imagecodecs library and hold nothing else.
 """
 
@@ -87,17 +87,23 @@ SAMPLES = (
 )
 
 
-def sample_values() -> NDArray[np.uint16]:
-    """Return the stored values of the picture, 12 bits."""
+def sample_hu() -> NDArray[np.int16]:
+    """Return the picture in HU."""
     rows, columns = np.mgrid[:SIZE, :SIZE]
     texture = (7 * columns + 13 * rows) % 11
-    return np.asarray(64 * columns + 120 * rows + texture, dtype=np.uint16)
+    return np.asarray(64 * columns + 120 * rows + texture + INTERCEPT_HU, dtype=np.int16)
 
 
-def sample_dataset(sample: Sample) -> Dataset:
-    """Return a DICOM CT image of the picture in one transfer syntax."""
-    hu = sample_values().astype(np.int16) + INTERCEPT_HU
-    dataset = slice_dataset(Scan.from_array(hu, (1.0, 1.0, 1.0)), 0, 1)
+def sample_dataset(name: str) -> Dataset:
+    """Return a DICOM CT image of the picture.
+
+    Parameters
+    ----------
+    name : str
+        Of one of the ``SAMPLES``.
+    """
+    sample = next(sample for sample in SAMPLES if sample.name == name)
+    dataset = slice_dataset(Scan.from_array(sample_hu(), (1.0, 1.0, 1.0)), 0, 1)
     if sample.stream:
         dataset.PixelData = encapsulate([b64decode(sample.stream)])
         dataset["PixelData"].VR = "OB"
