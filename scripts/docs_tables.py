@@ -1,7 +1,8 @@
 """Tables of the documentation that are read from the code when it is built.
 
 A page asks for one with a comment on its own line: ``<!-- table: schema -->`` for the fields of
-``result.json``, ``<!-- table: config MODULE CLASS -->`` for the settings of one class.
+``result.json``, ``<!-- table: config MODULE CLASS -->`` for the settings of one class,
+``<!-- table: command NAME -->`` for the options of one command.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from groundglass.cli import app
+
 SOURCE = Path(__file__).parent.parent / "src" / "groundglass"
 SCHEMA = SOURCE / "writers" / "result.schema.json"
-MARKER = re.compile(r"^<!-- table: (schema|config) ?(\S*) ?(\S*) -->$", flags=re.MULTILINE)
+MARKER = re.compile(r"^<!-- table: (schema|config|command) ?(\S*) ?(\S*) -->$", flags=re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -27,6 +32,8 @@ def table(kind: str, module: str = "", name: str = "") -> str:
     """Return one table as Markdown."""
     if kind == "schema":
         return schema_tables(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    if kind == "command":
+        return command_table(module)
     path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
     return config_table(ast.parse(path.read_text(encoding="utf-8")), name)
 
@@ -94,6 +101,21 @@ def config_table(tree: ast.Module, name: str) -> str:
         if isinstance(node, ast.AnnAssign):
             default = ast.unparse(node.value) if node.value else "required"
             rows.append(f"| `{ast.unparse(node.target)}` | `{default}` | {_below(following)} |")
+    return "\n".join(rows)
+
+
+def command_table(name: str) -> str:
+    """Return the arguments and options of a command."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    rows = ["| option | what |", "| --- | --- |"]
+    for parameter in group.commands[name].params:
+        shown = ", ".join(f"`{flag}`" for flag in parameter.opts)
+        if isinstance(parameter, typer.core.TyperArgument):
+            shown = f"`{parameter.metavar}`"
+        elif parameter.metavar:
+            shown += f" `{parameter.metavar}`"
+        rows.append(f"| {shown} | {_text(getattr(parameter, 'help', None) or '')} |")
     return "\n".join(rows)
 
 
