@@ -63,12 +63,12 @@ class _Polar:
         step_z, self._mm_r, self._mm_c = grid.spacing_mm
         self._outwards = -1.0 if side == RIGHT else 1.0
         where = np.nonzero(lung)
-        area = np.bincount(where[0], minlength=lung.shape[0]).astype(np.float64)
-        weight = _smooth(area, step_z)
-        self._row, self._column = (
-            _smooth(np.bincount(where[0], part.astype(np.float64), lung.shape[0]), step_z) / weight
-            for part in where[1:]
+        area, row, column = (
+            np.bincount(where[0], values.astype(np.float64), lung.shape[0])
+            for values in (np.ones(len(where[0])), where[1], where[2])
         )
+        weight = _smooth(area, step_z)
+        self._row, self._column = _smooth(row, step_z) / weight, _smooth(column, step_z) / weight
         distance, angle = self.of(where)
         self._outer = np.zeros((lung.shape[0], BINS))
         np.maximum.at(self._outer, (where[0], self._bin(angle)), distance)
