@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from groundglass.console import (
@@ -18,9 +18,9 @@ from groundglass.console import (
 from groundglass.core.progress import OnProgress, Progress
 from groundglass.core.results import CaseResult
 from groundglass.core.scan import Scan
-from groundglass.core.verdict import Verdict
 from groundglass.errors import ExportError, GroundglassError
-from groundglass.lungs.external import NAMES, ExternalMasks, masks_from_labels, masks_from_parts
+from groundglass.lungs.external import ExternalMasks
+from groundglass.lungs.from_file import read_lung_masks
 from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.masks import read_labels
 from groundglass.readers.options import ReadOptions
@@ -119,20 +119,7 @@ def _analyze(request: Request, on_progress: OnProgress, seconds: dict[str, float
 def _masks(request: Request, scan: Scan) -> ExternalMasks | None:
     if request.lungs is None:
         return None
-    told: list[Verdict] = []
-    labels, names = read_labels(request.lungs, scan.geometry, told.append)
-    parts = {_plain(name): labels == value for value, name in names.items()}
-    if request.lungs_convention is None and parts.keys() & NAMES.keys():
-        masks = masks_from_parts(parts, scan)
-    else:
-        masks = masks_from_labels(labels, scan, request.lungs_convention)
-    lungs = replace(masks.lungs, verdicts=(*told, *masks.lungs.verdicts))
-    return replace(masks, lungs=lungs)
-
-
-def _plain(name: str) -> str:
-    """Return a part's name as the conventions write it: ``Right lung`` is ``right_lung``."""
-    return name.strip().lower().replace(" ", "_")
+    return read_lung_masks(request.lungs, scan, request.lungs_convention)
 
 
 def _write(request: Request, result: CaseResult, document: ResultDocument) -> tuple[Path, ...]:

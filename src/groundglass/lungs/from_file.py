@@ -45,10 +45,15 @@ def read_lung_masks(
     """
     told: list[Verdict] = []
     labels, names = read_labels(path, scan.geometry, told.append)
-    parts = {name: labels == value for value, name in names.items() if name in NAMES}
-    if parts and convention is None:
+    parts = {_plain(name): labels == value for value, name in names.items()}
+    if convention is None and parts.keys() & NAMES.keys():
         masks = masks_from_parts(parts, scan)
     else:
         masks = masks_from_labels(labels, scan, convention)
     lungs = replace(masks.lungs, verdicts=(*told, *masks.lungs.verdicts))
     return replace(masks, lungs=lungs)
+
+
+def _plain(name: str) -> str:
+    """Return a part's name as the conventions write it: ``Right lung`` is ``right_lung``."""
+    return name.strip().lower().replace(" ", "_")
