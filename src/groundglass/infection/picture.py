@@ -10,14 +10,13 @@ from scipy import ndimage
 
 from groundglass.core.results import CONSOLIDATION, GROUND_GLASS
 from groundglass.core.verdict import Status, Verdict
+from groundglass.imaging.planar import box_of, depth_inside, drop_small_parts
 from groundglass.imaging.vesselness import SCALES_PX, vesselness
 from groundglass.infection.picture_lungs import (
     Float32,
     Mask,
     PictureLungConfig,
     PictureLungs,
-    depth_inside,
-    drop_small,
     find_picture_lungs,
     without_frame,
 )
@@ -199,7 +198,7 @@ def _plausible(
 def _extent(lungs: PictureLungs, config: PictureConfig) -> NDArray[np.uint8]:
     """Return how far infection reaches at the loose, default and tight limits: 1, 2, 3."""
     extent = np.zeros(lungs.mask.shape, dtype=np.uint8)
-    box = _box(lungs.mask)
+    box = box_of(lungs.mask)
     mask = lungs.mask[box]
     scale = lungs.size_px / REFERENCE_SIZE_PX
     average = _average_density(lungs.density_hu[box], mask, scale, config)
@@ -207,7 +206,7 @@ def _extent(lungs: PictureLungs, config: PictureConfig) -> NDArray[np.uint8]:
     for level, step in ((1, -1), (2, 0), (3, 1)):
         found = average > config.least_hu + step * config.spread_hu
         smallest = config.smallest_px * scale**2
-        whole = np.asarray(ndimage.binary_fill_holes(drop_small(found, smallest)))
+        whole = np.asarray(ndimage.binary_fill_holes(drop_small_parts(found, smallest)))
         inside = inside & whole
         extent[box][inside] = level
     return extent
@@ -227,8 +226,3 @@ def _average_density(density: Float32, lung: Mask, scale: float, config: Picture
     total = ndimage.gaussian_filter(np.where(judged, density, np.float32(0)), width)
     known = inner & (weight > config.least_weight)
     return np.where(known, total / np.maximum(weight, 1e-6), np.float32(-np.inf))
-
-
-def _box(mask: Mask) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

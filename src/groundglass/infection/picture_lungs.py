@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from groundglass.imaging.planar import disk_closing, fill_small_holes
+
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -128,40 +130,6 @@ def otsu_threshold(grey: Float32) -> float:
     above = grey.size - below
     between = (mass[-1] * below / grey.size - mass[:-1]) ** 2 / np.maximum(below * above, 1)
     return float(edges[1:][int(np.argmax(between))])
-
-
-def drop_small(mask: Mask, smallest_px: float) -> Mask:
-    """Return the mask without objects of fewer pixels, neighbours over corners connected."""
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    keep = np.bincount(labels.ravel(), minlength=int(count) + 1) >= smallest_px
-    keep[0] = False
-    return np.asarray(keep[labels])
-
-
-def fill_small_holes(mask: Mask, largest_share: float) -> Mask:
-    """Return the mask with its holes of up to a share of its area filled."""
-    holes = np.asarray(ndimage.binary_fill_holes(mask)) & ~mask
-    labels, count = ndimage.label(holes)
-    fill = np.bincount(labels.ravel(), minlength=int(count) + 1) <= largest_share * mask.sum()
-    fill[0] = False
-    return np.asarray(mask | fill[labels])
-
-
-def disk_closing(mask: Mask, radius_px: float) -> Mask:
-    """Return the closing by a disk; the picture's border does not erode it."""
-    if radius_px < 1 or not mask.any():
-        return mask
-    margin = int(radius_px) + 2
-    padded = np.pad(mask, margin)
-    wide = ndimage.distance_transform_edt(~padded) <= radius_px
-    closed = ndimage.distance_transform_edt(wide) > radius_px
-    return mask | closed[margin:-margin, margin:-margin]
-
-
-def depth_inside(mask: Mask) -> NDArray[np.float64]:
-    """Return the distance in pixels to the nearest pixel outside; the frame is no border."""
-    padded = np.pad(mask, 1, mode="edge")
-    return np.asarray(ndimage.distance_transform_edt(padded))[1:-1, 1:-1]
 
 
 def _lung_objects(dark: Mask, config: PictureLungConfig) -> Mask:
