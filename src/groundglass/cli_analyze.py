@@ -22,7 +22,6 @@ from groundglass.errors import ExportError, GroundglassError
 from groundglass.lungs.external import ExternalMasks
 from groundglass.lungs.from_file import read_lung_masks
 from groundglass.pipeline import AnalyzeConfig, analyze
-from groundglass.readers.masks import read_labels
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.read import read_scan
 from groundglass.writers.document import ResultDocument
