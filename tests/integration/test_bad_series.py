@@ -68,7 +68,7 @@ def test_one_slice_missing(tmp_path: Path) -> None:
     scan = read_scan(save(slices, tmp_path))
     verdict = told(scan, "slice_gaps")
     assert verdict.status is Status.WARNING
-    assert "1 of 20 slice is missing, between z = 70.0 and 60.0 mm" in verdict.found
+    assert "1 of 20 slices is missing, between z = 70.0 and 60.0 mm" in verdict.found
     assert "5.3 % of the length" in verdict.effect
     assert "5.28 mm" in verdict.effect
     assert block_ml(scan) == pytest.approx(20 * 5 * BLOCK_MM2 / 1000, rel=0.02)
@@ -247,7 +247,7 @@ def test_without_positions_and_locations_numbers_and_thickness_serve(tmp_path: P
     del slices[4]
     scan = read_scan(save(slices, tmp_path))
     assert "InstanceNumber" in told(scan, "ordering").done
-    assert "1 of 20 slice is missing" in told(scan, "slice_gaps").found
+    assert "1 of 20 slices is missing" in told(scan, "slice_gaps").found
     assert scan.geometry.step_mm == 5
 
 
@@ -267,7 +267,7 @@ def test_some_slices_without_position_are_left_out(tmp_path: Path) -> None:
     del slices[3].ImagePositionPatient
     scan = read_scan(save(slices, tmp_path))
     assert "1 of 20 slices do not say where they lie" in told(scan, "ordering").found
-    assert "1 of 20 slice is missing" in told(scan, "slice_gaps").found
+    assert "1 of 20 slices is missing" in told(scan, "slice_gaps").found
 
 
 def test_missing_orientation_is_assumed_and_said(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_slice_of_another_size_is_left_out_and_its_place_is_a_gap(tmp_path: Path
     scan = read_scan(save(slices, tmp_path))
     assert "1 x image of another size" in told(scan, "files_skipped").found
     assert told(scan, "files_skipped").status is Status.WARNING
-    assert "1 of 20 slice is missing" in told(scan, "slice_gaps").found
+    assert "1 of 20 slices is missing" in told(scan, "slice_gaps").found
 
 
 def test_localizer_without_image_type_is_told_by_orientation(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_cut_off_slice_is_left_out(tmp_path: Path) -> None:
     scan = read_scan(tmp_path)
     verdict = told(scan, "truncated_file")
     assert "1 of 20 slices cannot be decoded (1 x pixel data cut off)" in verdict.found
-    assert "1 of 20 slice is missing" in told(scan, "slice_gaps").found
+    assert "1 of 20 slices is missing" in told(scan, "slice_gaps").found
     assert scan.provenance.files == 19
     assert block_ml(scan) == pytest.approx(20 * 5 * BLOCK_MM2 / 1000, rel=0.02)
 
@@ -510,7 +510,7 @@ def test_lying_thickness_spacing_and_tilt_tags(tmp_path: Path) -> None:
     scan = read_scan(save(slices, tmp_path))
     assert "1 mm thick and lie 5.00 mm apart" in told(scan, "slice_thickness").found
     assert "80 % of the lung was not imaged" in told(scan, "slice_thickness").effect
-    assert "2.5 mm between slices and the positions 5.00 mm" in told(scan, "slice_spacing").found
+    assert "2.5 mm between slices and the positions 5.00 mm" in told(scan, "ordering").found
     assert "tilt of -12 degrees and the positions show 0.0" in told(scan, "gantry_tilt").found
     assert scan.geometry.step_mm == pytest.approx(5)
 
