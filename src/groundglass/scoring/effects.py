@@ -35,7 +35,7 @@ def state_effects(
         In the same order.
     """
     geometry = lungs.geometry
-    if geometry.widths_mm is None:
+    if geometry.widths_mm is None or geometry.is_even:
         return verdicts
     tellers: dict[str, Callable[[], str]] = {
         "slice_gaps": lambda: _gap_effect(geometry, _areas(lungs.labels)),
