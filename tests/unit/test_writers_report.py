@@ -145,6 +145,16 @@ def test_panels_have_the_true_proportions() -> None:
     assert coronal.size_px[1] / 200 == pytest.approx(height_mm / width_mm, rel=0.1)
 
 
+def test_odd_proportions_stay_small() -> None:
+    case = volume_case()
+    tall, narrow = np.array([0, 60.0, 0]), np.array([0.05, 0, 0])
+    grid = replace(case.scan.geometry, row_step_mm=tall, column_step_mm=narrow)
+    scan = replace(case.scan, geometry=grid)
+    artist = Illustrator(replace(case, scan=scan))
+    for panel in (artist.axial(4, 300), artist.coronal(24, 300), artist.sagittal(10, 300)):
+        assert max(panel.size_px) <= 1000
+
+
 def test_uneven_slices_take_their_real_room() -> None:
     case = volume_case()
     origins = case.scan.geometry.origins_mm.copy()
@@ -259,6 +269,11 @@ def test_the_terminal_shows_numbers_and_what_was_noticed() -> None:
     for words in ("Both lungs", "1 126 ml", "3.5 %", "CTSS-25", "(3 to 5)", "Lungs complete"):
         assert words in text, words
     assert "1 check found nothing" in text
+
+
+def test_brackets_in_a_verdict_are_shown_as_they_are() -> None:
+    verdict = Verdict("intensity", Status.NOTE, "values lie in [0, 255] [bold]", "", "")
+    assert "[0, 255] [bold]" in shown(result_document(volume_case(verdicts=(verdict,))))
 
 
 def test_the_terminal_shows_pictures_and_refusals() -> None:
