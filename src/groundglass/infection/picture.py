@@ -178,7 +178,7 @@ def _lungs(
     black = picture.min() + np.ptp(picture) / 64
     if np.count_nonzero(inside <= black) > config.black_share * inside.size:
         return None, (*findings, DARK_CUT_OFF)
-    if lungs.tissue_tone >= picture.max() - (picture.max() - picture.min()) / 128:
+    if lungs.tissue_tone >= picture.max() - np.ptp(picture) / 64:
         findings = (*findings, BRIGHT_CUT_OFF)
     return lungs, findings
 
@@ -188,11 +188,7 @@ def _plausible(
 ) -> PictureLungs | None:
     """Return lungs, unless holes show that they are the body of an inverted picture."""
     lungs = find_picture_lungs(picture, config.lungs, opened=opened)
-    if lungs is None:
-        return None
-    filled = np.asarray(ndimage.binary_fill_holes(lungs.mask))
-    holes = np.count_nonzero(filled & ~lungs.mask)
-    return lungs if holes <= config.hole_share * np.count_nonzero(filled) else None
+    return lungs if lungs is not None and lungs.hole_share <= config.hole_share else None
 
 
 def _extent(lungs: PictureLungs, config: PictureConfig) -> NDArray[np.uint8]:

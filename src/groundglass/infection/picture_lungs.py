@@ -45,6 +45,9 @@ class PictureLungConfig:
     """Mean density below which a small object is windpipe."""
     frame_share: float = 0.3
     """A dark object that covers more of the picture's frame than this is outside air."""
+    most_noise: float = 0.2
+    """Greatest step between neighbours in the lungs as a share of the distance of the two tones;
+    a picture of noise has more."""
     closing_share: float = 0.01
     """Radius of the closing as a share of the lungs' size."""
     largest_hole_share: float = 0.03
@@ -65,6 +68,8 @@ class PictureLungs:
     """Grey value taken as soft tissue."""
     size_px: float
     """Geometric mean of height and width of the box round the lungs."""
+    hole_share: float
+    """Share of holes in the lungs as first found; large for the body of an inverted picture."""
 
 
 def find_picture_lungs(
@@ -95,16 +100,20 @@ def find_picture_lungs(
         return None
     lung_tone = float(np.percentile(grey[first & (grey < cut)], config.lung_percentile))
     tissue_tone = _mode(grey[~dark], low, high)
-    if tissue_tone <= lung_tone:
+    noise = np.median(np.abs(np.diff(grey, axis=0)[first[1:]]))
+    if noise >= config.most_noise * (tissue_tone - lung_tone):
         return None
     scale = (config.tissue_hu - config.lung_hu) / (tissue_tone - lung_tone)
     density = (config.lung_hu + (grey - lung_tone) * scale).astype(np.float32)
     mask = _without_airway(_whole_lungs(density, first, config), density, config)
     size = _size(mask)
+    whole = np.asarray(ndimage.binary_fill_holes(mask))
+    holes = np.count_nonzero(whole & ~mask) / np.count_nonzero(whole)
     mask = fill_small_holes(
         disk_closing(mask, config.closing_share * size), config.largest_hole_share
     )
-    return PictureLungs(mask | _outer_notches(mask), density, lung_tone, tissue_tone, size)
+    mask = mask | (_outer_notches(mask) & ~np.asarray(ndimage.binary_fill_holes(mask)))
+    return PictureLungs(mask, density, lung_tone, tissue_tone, size, holes)
 
 
 def without_frame(grey: Float32) -> tuple[slice, slice]:
