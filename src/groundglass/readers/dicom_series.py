@@ -29,6 +29,8 @@ THIN_MM = 3.0
 """Steps up to this are thin."""
 THICK_MM = 5.0
 """Steps above this are thick."""
+MOST_TOLD = 6
+"""So many series or phases are told one by one."""
 _SHARP = re.compile(r"(LUNG|BONE|SHARP|EDGE|[BDHITQ][RFVLCV]?[ ]?([67]\d)|FC[58]\d|YC|YD|\bL\b)")
 _VERY_SHARP = re.compile(r"(BONE|EDGE|[BDHITQ][RFVLC]?[ ]?([789]\d)|YE)")
 
@@ -225,9 +227,11 @@ def _choice_verdict(
         found = f"One series was found: {words}"
         return Verdict("series_choice", Status.OK, found, "It was read", "")
     reason = "as asked" if wanted is not None else "which suits best by length, thickness, kernel"
+    rest = [key for key in names if key != best.series_key]
     others = "; ".join(
-        f"{names.index(key) + 1}: {_others(stacks, key)}" for key in names if key != best.series_key
+        f"{names.index(key) + 1}: {_others(stacks, key)}" for key in rest[:MOST_TOLD]
     )
+    others += f"; and {len(rest) - MOST_TOLD} more" if len(rest) > MOST_TOLD else ""
     patients = len({s.headers[0].patient_key for s in stacks if s.headers[0].patient_key})
     mixed = f" of {patients} patients" if patients > 1 else ""
     return Verdict(
@@ -248,7 +252,8 @@ def _others(stacks: Sequence[Stack], key: str) -> str:
 
 def _phase_verdict(best: Stack, stacks: Sequence[Stack]) -> Verdict:
     siblings = [s for s in stacks if s.series_key == best.series_key and s.told_apart_by]
-    counts = " and ".join(str(len(s.headers)) for s in sorted(siblings, key=lambda s: s.phase))
+    sizes = [len(s.headers) for s in sorted(siblings, key=lambda s: s.phase)]
+    counts = " and ".join(map(str, sizes)) if len(sizes) <= MOST_TOLD else f"up to {max(sizes)}"
     return Verdict(
         "duplicate_positions",
         Status.WARNING,
