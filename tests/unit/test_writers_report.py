@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from groundglass.core.results import CaseResult
+from groundglass.core.results import Burden, CaseResult, Estimate, RegionBurden
 from groundglass.core.scan import Acquisition
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
@@ -121,6 +122,25 @@ def test_a_picture_report_says_not_known_and_why() -> None:
     assert "not known" in found.text
     assert "Pictures carry no scale." in found.text
     assert "right lung" not in found.text
+
+
+def test_a_share_that_is_not_known_is_said_so() -> None:
+    case = picture_case()
+    nothing = Estimate.unknown("the window hides ground glass")
+    total = RegionBurden("total", nothing, nothing, nothing, None, None, None)
+    case = replace(case, burden=Burden({"total": total}, case.burden.slices))
+    _, found = page(case)
+    assert "Share not known of the lung in view infected" in found.text
+    assert preview_png(case, result_document(case))
+    assert "not known" in shown(result_document(case))
+
+
+def test_every_check_has_a_name_for_readers() -> None:
+    source = Path(wording.__file__).parent.parent
+    made = re.compile(r"Verdict\(\s*\"([a-z_]+)\"")
+    used = {name for path in source.rglob("*.py") for name in made.findall(path.read_text())}
+    assert len(used) > 15
+    assert used - set(wording.CHECK_WORDS) == set()
 
 
 def test_the_preview_is_a_picture() -> None:

@@ -20,6 +20,15 @@ from groundglass.writers.summary import result_verdicts
 MOSAIC_SLICES = 12
 MOSAIC_WIDTH_PX = 360
 SECTION_WIDTH_PX = 420
+LUNG_CHECKS = (
+    "coverage",
+    "lung_plausibility",
+    "body_region",
+    "lung_gaps",
+    "lung_sides",
+    "pleural_opacity",
+    "picture_lungs",
+)
 DISCLAIMER = "Research use only. Not a medical device. Not for diagnosis."
 
 
@@ -119,8 +128,12 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
     usual = (
         ("Series", ("series_choice", "files_skipped"), f"{scan.slices} slices were read"),
         ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions"), steps),
-        ("Values", ("intensity", "picture"), f"values are {wording.VALUE_WORDS[scan.intensity]}"),
-        ("Lungs", ("coverage", "lung_plausibility", "body_region"), "no check objects to them"),
+        (
+            "Values",
+            ("intensity", "picture", "picture_window", "picture_inverted"),
+            f"values are {wording.VALUE_WORDS[scan.intensity]}",
+        ),
+        ("Lungs", LUNG_CHECKS, "no check objects to them"),
     )
     rows = []
     for title, checks, plain in usual:
