@@ -14,6 +14,7 @@ from groundglass.imaging.resample import working_grid
 from groundglass.infection.hilum import root_vessels
 from groundglass.infection.volume import (
     VolumeInfectionConfig,
+    even_runs,
     find_infection,
     segment_infection,
 )
@@ -163,3 +164,44 @@ def test_a_root_vessel_is_no_consolidation() -> None:
     labels, extent = found_in(hu, lungs)
     assert not (labels == 2).any()
     assert not (extent[labels == 0] > 1).any()
+
+
+@pytest.mark.parametrize(
+    ("steps", "runs"),
+    [
+        ([2, 2, 12, 2, 2], [(0, 3, 2), (3, 6, 2)]),
+        ([2, 2, 2, 6, 6, 6], [(0, 4, 2), (4, 7, 6)]),
+        ([6, 6, 6, 2, 2], [(0, 3, 6), (3, 6, 2)]),
+        ([2, 12, 12, 2], [(0, 2, 2), (2, 3, 12), (3, 5, 2)]),
+        ([2, 2.5, 2, 2.6], [(0, 5, 2)]),
+        ([], [(0, 1, 3)]),
+    ],
+)
+def test_runs_break_where_the_step_does(
+    steps: list[float], runs: list[tuple[int, int, float]]
+) -> None:
+    found = even_runs(np.array(steps, dtype=float), (3.0, 1.0, 1.0))
+    assert [(r.slices.start, r.slices.stop, r.spacing_mm[0]) for r in found] == runs
+
+
+def test_steps_given_one_by_one_change_nothing_where_they_are_even() -> None:
+    hu, lungs = draw(PLAN)
+    hu[PLAN.ball((0.0, 40.0, -80.0), 12.0)] = GROUND_GLASS_HU
+    steps = np.full(hu.shape[0] - 1, PLAN.spacing_mm[0])
+    each = segment_infection(hu, lungs, PLAN.spacing_mm, None, steps)
+    for once, singly in zip(found_in(hu, lungs), each, strict=True):
+        np.testing.assert_array_equal(once, singly)
+
+
+def test_uneven_steps_are_taken_as_they_are() -> None:
+    """Slices of 1 mm and then of 5 mm show a lesion the size it has, in both parts."""
+    plan = replace(PLAN, shape=(180, 140, 180), spacing_mm=(1.0, 1.6, 1.6))
+    hu, lungs = draw(plan)
+    lesions = plan.ball((-40.0, 40.0, -80.0), 14.0) | plan.ball((40.0, 40.0, -80.0), 14.0)
+    hu[lesions] = GROUND_GLASS_HU
+    kept = np.r_[0:90, 90:180:5]
+    steps = np.diff(kept).astype(float)
+    labels, _ = segment_infection(hu[kept], lungs[kept], plan.spacing_mm, None, steps)
+    for part in (kept < 90, kept >= 90):
+        found, true = labels[part] > 0, lesions[kept][part]
+        assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.85
