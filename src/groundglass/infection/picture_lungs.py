@@ -70,6 +70,8 @@ class PictureLungs:
     """Geometric mean of height and width of the box round the lungs."""
     hole_share: float
     """Share of holes in the lungs as first found; large for the body of an inverted picture."""
+    paired: bool
+    """Whether there are two objects, the second at least a quarter of the first."""
 
 
 def find_picture_lungs(
@@ -113,7 +115,7 @@ def find_picture_lungs(
         disk_closing(mask, config.closing_share * size), config.largest_hole_share
     )
     mask = mask | (_outer_notches(mask) & ~np.asarray(ndimage.binary_fill_holes(mask)))
-    return PictureLungs(mask, density, lung_tone, tissue_tone, size, holes)
+    return PictureLungs(mask, density, lung_tone, tissue_tone, size, holes, _is_pair(mask))
 
 
 def without_frame(grey: Float32) -> tuple[slice, slice]:
@@ -188,6 +190,12 @@ def _mode(values: Float32, low: float, high: float) -> float:
     smooth = np.convolve(counts, np.ones(5) / 5, "same")
     best = int(np.argmax(smooth))
     return float(edges[best] + edges[best + 1]) / 2
+
+
+def _is_pair(mask: Mask) -> bool:
+    labels, count = ndimage.label(mask)
+    areas = np.sort(np.bincount(labels.ravel(), minlength=int(count) + 1)[1:])
+    return bool(areas.size > 1 and areas[-2] > 0.25 * areas[-1])
 
 
 def _size(mask: Mask) -> float:
