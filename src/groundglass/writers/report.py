@@ -126,7 +126,7 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
     else:
         steps = "no scale is known, so nothing is told in ml"
     usual = (
-        ("Series", ("series_choice", "files_skipped"), f"{scan.slices} slices were read"),
+        ("Series", ("series_choice", "files_skipped"), f"slices read: {scan.slices}"),
         ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions"), steps),
         (
             "Values",
@@ -140,7 +140,10 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
         about = [verdict for verdict in verdicts if verdict.check in checks]
         notable = [v for v in _worst_first(about) if v.status is not Status.OK] or about[:1]
         text = " ".join(wording.sentence(v.found) for v in notable)
-        rows.append((title, str(worst(tuple(about))), text or wording.sentence(plain)))
+        status = worst(tuple(about))
+        if title == "Geometry" and not scan.spacing_mm and status is Status.OK:
+            status = Status.NOTE
+        rows.append((title, str(status), text or wording.sentence(plain)))
     return rows
 
 
