@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from groundglass.imaging.planar import disk_closing, fill_small_holes
+from groundglass.imaging.planar import depth_inside, disk_closing, fill_small_holes
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -216,13 +216,29 @@ def _outer_notches(mask: Mask) -> Mask:
     ray = (turn * RAYS).astype(np.intp) % RAYS
     nearest = np.full(RAYS, np.inf)
     np.minimum.at(nearest, ray[mask], distance[mask])
-    labels, count = ndimage.label(mask)
+    labels = _sides(mask)
     hulls = np.zeros(mask.shape, dtype=bool)
-    for label in range(1, int(count) + 1):
+    for label in range(1, int(labels.max()) + 1):
         hulls |= _hull(labels == label)
     notches = hulls & ~mask & (distance > nearest[ray])
     # Rays that pass a single strand of lung give wedges and lines, which are no notches.
     return np.asarray(ndimage.binary_opening(notches, np.ones((3, 3), dtype=bool)))
+
+
+def _sides(mask: Mask) -> NDArray[np.int32]:
+    """Return object labels, two lungs that touch parted at the thinnest erosion that parts them."""
+    labels, _ = ndimage.label(mask)
+    if not _is_pair(mask):
+        depth = depth_inside(mask)
+        for share in np.linspace(0.01, 0.08, 8):
+            cores, _ = ndimage.label(depth > share * _size(mask))
+            if _is_pair(cores > 0):
+                nearest = ndimage.distance_transform_edt(
+                    cores == 0, return_distances=False, return_indices=True
+                )
+                labels = np.where(mask, cores[tuple(nearest)], 0)
+                break
+    return np.asarray(labels, dtype=np.int32)
 
 
 def _hull(mask: Mask) -> Mask:
