@@ -19,7 +19,14 @@ from groundglass.core.provenance import Step
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import ReadError, UnsafeInputError
-from groundglass.readers.build import Shape, Source, build_scan, natural_key, require_size
+from groundglass.readers.build import (
+    Shape,
+    Source,
+    build_scan,
+    natural_key,
+    require_size,
+    without_scale,
+)
 from groundglass.readers.options import ReadOptions
 
 DEFAULT_OFFSET_HU = -1024.0
@@ -89,8 +96,9 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
     Returns
     -------
     Scan
-        In HU by the stated or usual offset, still to be checked against the values. Without a
-        believable scale and without ``spacing_mm`` no ml can be told.
+        In HU by the stated offset; else the usual offset was added and a check must find out
+        whether the values are HU. Without a believable scale and without ``spacing_mm`` no ml can
+        be told.
 
     Raises
     ------
@@ -112,8 +120,8 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
     geometry = Geometry.from_spacing(
         (values.shape[0], values.shape[1], values.shape[2]),
         spacing or (1.0, 1.0, 1.0),
-        spacing_known=spacing is not None,
     )
+    geometry = geometry if spacing else without_scale(geometry)
     values, offset = _to_hu(values, options.hu_offset)
     step = Step("hu_offset", {"added": offset, "stated": options.hu_offset is not None})
     source = Source("tiff", tuple(file.path for file in kept), (step,))
@@ -122,7 +130,8 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
         *_skipped(len(files) - len(kept), damaged),
         *(() if spacing else (_no_scale(),)),
     )
-    return build_scan(values, geometry, Intensity.HU, source, verdicts)
+    intensity = Intensity.UNKNOWN if options.hu_offset is None else Intensity.HU
+    return build_scan(values, geometry, intensity, source, verdicts)
 
 
 def _load(paths: Sequence[Path]) -> tuple[list[_Pages], int]:
@@ -241,7 +250,7 @@ def _order_verdict(slices: int, files: int, *, feet_first: bool) -> Verdict:
         f"{slices} TIFF slices carry no positions",
         f"They were taken in the order of {order}, the {'last' if feet_first else 'first'} "
         "nearest the head, columns from the patient's right to the left",
-        "In another order zones or sides are exchanged; totals are not affected",
+        "In another order zones or sides are exchanged; totals change little",
     )
 
 
