@@ -10,8 +10,9 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from groundglass.readers import sniff
+
+nib: Any = nibabel
 
 
 def _tar() -> bytes:
