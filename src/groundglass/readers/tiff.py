@@ -47,6 +47,7 @@ _UNIT_MM = {
 }
 _PER_CENTIMETRE = 3
 _PLANES_APART = 2
+_BIG_TIFF = 43
 _DAMAGED = (
     tifffile.TiffFileError,
     OSError,
@@ -70,6 +71,7 @@ class _Pages:
     path: Path
     values: NDArray[Any]
     spacing_mm: tuple[float, float, float] | None
+    cut: bool
 
 
 def is_deep(path: Path) -> bool:
@@ -128,6 +130,7 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
     verdicts = (
         _order_verdict(values.shape[0], len(kept), feet_first=options.feet_first),
         *_skipped(len(files) - len(kept), damaged),
+        *_cut_off(sum(file.cut for file in kept)),
         *(() if spacing else (_no_scale(),)),
     )
     intensity = Intensity.UNKNOWN if options.hu_offset is None else Intensity.HU
@@ -164,7 +167,31 @@ def _read(path: Path) -> _Pages:
             if "imagecodecs" not in str(error):
                 raise
             values = _by_pillow(path, shape)
-    return _Pages(path, values.reshape(shape), spacing)
+    return _Pages(path, values.reshape(shape), spacing, cut=not _chain_ends(path))
+
+
+def _chain_ends(path: Path) -> bool:
+    """Return whether the list of pages comes to its end; in a cut-off file it points outside."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = bool(struct.unpack(f"{order}H", head[2:4])[0] == _BIG_TIFF)
+        sizes = (8, 20, f"{order}Q") if big else (2, 12, f"{order}I")
+        kind = struct.Struct(sizes[2])
+        (place,) = kind.unpack(head[8:16] if big else head[4:8])
+        seen: set[int] = set()
+        while place and place not in seen and len(seen) <= MAX_PAGES:
+            seen.add(place)
+            file.seek(place)
+            count = file.read(sizes[0])
+            if len(count) < sizes[0]:
+                return False
+            file.seek(int.from_bytes(count, "little" if order == "<" else "big") * sizes[1], 1)
+            following = file.read(kind.size)
+            if len(following) < kind.size:
+                return False
+            (place,) = kind.unpack(following)
+    return bool(place == 0)
 
 
 def _is_single(page: Any) -> bool:
@@ -263,6 +290,19 @@ def _skipped(left_out: int, damaged: int) -> tuple[Verdict, ...]:
         f"{left_out} TIFF files differ in size from the largest group, {damaged} cannot be read",
         "They were left out",
         "If they belong to the scan, volumes are too small",
+    )
+    return (verdict,)
+
+
+def _cut_off(count: int) -> tuple[Verdict, ...]:
+    if not count:
+        return ()
+    verdict = Verdict(
+        "truncated_file",
+        Status.WARNING,
+        f"The list of slices of {count} TIFF files breaks off",
+        "The slices before were used",
+        "Slices may be missing: then volumes are too small and percentages those of what is left",
     )
     return (verdict,)
 
