@@ -49,7 +49,7 @@ def volume_case(slices: int = 12, **changes: Any) -> CaseResult:
     hu[ill == 1] = -500
     hu[ill == 2] = 20
     extent = np.where(ill > 0, 3, 0).astype(np.uint8)
-    extent[3, 20, 20:22] = 1
+    extent[3:4, 20, 20:22] = 1
     scan = replace(
         Scan.from_array(hu, (5.0, 4.0, 4.0)),
         acquisition=Acquisition(modality="CT", series_uid="1.2.3", patient_position="HFS"),

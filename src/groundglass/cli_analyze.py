@@ -19,9 +19,9 @@ from groundglass.core.progress import OnProgress, Progress
 from groundglass.core.results import CaseResult
 from groundglass.core.scan import Scan
 from groundglass.errors import ExportError, GroundglassError
-from groundglass.lungs.external import ExternalMasks, masks_from_labels
+from groundglass.lungs.external import ExternalMasks
+from groundglass.lungs.from_file import read_lung_masks
 from groundglass.pipeline import AnalyzeConfig, analyze
-from groundglass.readers.masks import read_labels
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.read import read_scan
 from groundglass.writers.document import ResultDocument
@@ -118,8 +118,7 @@ def _analyze(request: Request, on_progress: OnProgress, seconds: dict[str, float
 def _masks(request: Request, scan: Scan) -> ExternalMasks | None:
     if request.lungs is None:
         return None
-    labels, _ = read_labels(request.lungs, scan.geometry)
-    return masks_from_labels(labels, scan, request.lungs_convention)
+    return read_lung_masks(request.lungs, scan, request.lungs_convention)
 
 
 def _write(request: Request, result: CaseResult, document: ResultDocument) -> tuple[Path, ...]:

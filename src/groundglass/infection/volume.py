@@ -2,8 +2,8 @@
 
 A voxel is infected if it lies near a small ball wholly of ground-glass density or a larger ball
 wholly of consolidation density. Vessels of the lung periphery are thinner than either ball, so they
-drop out by size and need no filter of their own. Large hilar vessels hold balls of the second
-kind; they are told by their connection with the mediastinum.
+drop out by size and need no filter of their own. Vessels of the lung root hold balls of the second
+kind; they are told by their place (:mod:`groundglass.infection.hilum`).
 
 Balls and margins are in mm on a working grid; the mask is interpolated back to the full grid.
 """
@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from groundglass.core.results import CONSOLIDATION, GROUND_GLASS, InfectionMask, LungMask
+from groundglass.core.results import (
+    CONSOLIDATION,
+    GROUND_GLASS,
+    LEFT,
+    RIGHT,
+    InfectionMask,
+    LungMask,
+)
 from groundglass.core.scan import Scan
 from groundglass.errors import GridMismatchError
 from groundglass.imaging import components, morphology
 from groundglass.imaging.morphology import Bits
 from groundglass.imaging.resample import WorkingGrid, block_mean, smooth_to, working_grid
+from groundglass.infection.hilum import root_vessels
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
@@ -55,12 +63,16 @@ class VolumeInfectionConfig:
     glass."""
 
     regrow: float = 1.4
-    """Balls are widened to this multiple of their radius."""
+    """Balls are widened to this multiple of their radius, as far as the density stays above the
+    lower limit."""
+
+    bridge_mm: float = 2.0
+    """Gaps that a ball of this radius does not fit into are bridged: noise, air bronchograms."""
 
     smallest_mm3: float = 300.0
     """Objects below this volume are dropped."""
 
-    spread_hu: float = 50.0
+    spread_hu: float = 30.0
     """The interval comes from moving the lower limit of both densities by this much either way:
     about the difference between reconstruction kernels, and between a deep and a shallow
     breath."""
@@ -108,9 +120,9 @@ def segment_infection(
     inner = lungs[box] > 0
     part = hu[box]
     grid = working_grid(part.shape, spacing_mm, config.grid_mm)
-    lung = block_mean(inner.astype(np.int16) * 100, grid) >= 50
+    sides = _on_grid(lungs[box], grid)
     density = _smoothed(block_mean(part, grid), grid, config)
-    nested, solid = _infected(density, lung, grid, config)
+    nested, solid = _infected(density, sides, grid, config)
     box_extent = extent[box]
     for bit in (LOOSE, DEFAULT, TIGHT):
         box_extent += smooth_to((nested & bit) > 0, grid) & inner
@@ -118,6 +130,13 @@ def segment_infection(
     box_labels[box_extent >= 2] = GROUND_GLASS
     box_labels[(box_extent >= 2) & smooth_to(solid, grid)] = CONSOLIDATION
     return labels, extent
+
+
+def _on_grid(lungs: Labels, grid: WorkingGrid) -> Labels:
+    """Return lung labels of blocks that lie at least half in the lungs."""
+    inside = block_mean((lungs > 0).astype(np.int16) * 100, grid) >= 50
+    left = block_mean((lungs == LEFT).astype(np.int16) * 100, grid) >= 50
+    return np.where(inside, np.where(left, LEFT, RIGHT), 0).astype(np.uint8)
 
 
 def _smoothed(
@@ -132,13 +151,13 @@ def _smoothed(
 
 
 def _infected(
-    density: NDArray[np.float32], lung: Mask, grid: WorkingGrid, config: VolumeInfectionConfig
+    density: NDArray[np.float32], sides: Labels, grid: WorkingGrid, config: VolumeInfectionConfig
 ) -> tuple[Bits, Mask]:
     """Return infected voxels as nested bits, and which of them are consolidation."""
     voxel_mm = max(grid.spacing_mm[1:])
     margin = max(config.margin_mm, 1.01 * voxel_mm)
-    inside = morphology.as_bits(lung)
-    deep = morphology.erode(inside, margin, grid.spacing_mm).view(np.bool_)
+    lung = sides > 0
+    deep = morphology.erode(morphology.as_bits(lung), margin, grid.spacing_mm).view(np.bool_)
     hazy = _near_balls(
         _bands(density, config.ground_glass_hu, config.spread_hu),
         deep,
@@ -153,6 +172,9 @@ def _infected(
         grid,
         config,
     )
+    solid[~lung] = 0
+    # Objects at the loose limit decide for all three, so that the masks stay nested.
+    solid[root_vessels((solid & LOOSE) > 0, sides, grid)] = 0
     nested = hazy | solid
     nested[~lung] = 0
     smallest = config.smallest_mm3 / (grid.voxel_ml * 1000.0)
@@ -163,23 +185,36 @@ def _infected(
     return nested, dense
 
 
-def _bands(density: NDArray[np.float32], hu: tuple[float, float], spread: float) -> Bits:
-    """Return voxels within a density band at the three lower limits, as nested bits."""
-    bands = np.zeros(density.shape, np.uint8)
+def _bands(
+    density: NDArray[np.float32], hu: tuple[float, float], spread: float
+) -> tuple[Bits, Bits]:
+    """Return voxels within a band, and above its lower limit, at the three limits as bits."""
+    above = np.zeros(density.shape, np.uint8)
     for bit, shift in ((LOOSE, -spread), (DEFAULT, 0.0), (TIGHT, spread)):
-        bands |= (density >= hu[0] + shift).view(np.uint8) * np.uint8(bit)
-    bands[density > hu[1]] = 0
-    return bands
+        above |= (density >= hu[0] + shift).view(np.uint8) * np.uint8(bit)
+    within = above.copy()
+    within[density > hu[1]] = 0
+    return within, above
 
 
 def _near_balls(
-    bands: Bits, deep: Mask, radius_mm: float, grid: WorkingGrid, config: VolumeInfectionConfig
+    bands: tuple[Bits, Bits],
+    deep: Mask,
+    radius_mm: float,
+    grid: WorkingGrid,
+    config: VolumeInfectionConfig,
 ) -> Bits:
-    """Return voxels near a ball that lies wholly in a band and is centred deep in the lung."""
-    seeds = morphology.erode(bands, radius_mm, grid.spacing_mm)
+    """Return voxels above a band's lower limit near a ball wholly in it and deep in the lung.
+
+    On voxels coarser than the ball its radius is one voxel, since no vessel is wider there.
+    """
+    within, above = bands
+    radius = max(radius_mm, 1.01 * max(grid.spacing_mm[1:]))
+    seeds = morphology.erode(within, radius, grid.spacing_mm)
     seeds[~deep] = 0
-    reach = max(config.regrow * radius_mm, 1.01 * max(grid.spacing_mm[1:]))
-    return morphology.dilate(seeds, reach, grid.spacing_mm)
+    near = morphology.dilate(seeds, config.regrow * radius, grid.spacing_mm)
+    near &= above
+    return morphology.close(near, config.bridge_mm, grid.spacing_mm)
 
 
 def find_infection(

@@ -8,6 +8,7 @@ tissue, no fat, no rib), and by lung going on above and below it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,9 @@ Floats = NDArray[np.float64]
 
 COARSE_MM = 3.0
 """Block side of the grid that dents are looked for on."""
-RIB_SIDE_DEGREES = 110.0
-"""Largest angle from straight sideways, seen from the lung's centre, that counts as rib side."""
+RIB_SIDE_DEGREES = (-85.0, 110.0)
+"""Angles from straight sideways, seen from the lung's centre, that count as rib side: farther to
+the front (negative) lies the heart, farther to the back the spine."""
 TISSUE_HU = (-100.0, 200.0)
 """Densities that a dent may hold."""
 MEAN_HU = (-40.0, 120.0)
@@ -63,14 +65,14 @@ class _Polar:
         step_z, self._mm_r, self._mm_c = grid.spacing_mm
         self._outwards = -1.0 if side == RIGHT else 1.0
         where = np.nonzero(lung)
-        area = np.bincount(where[0], minlength=lung.shape[0]).astype(np.float64)
-        weight = _smooth(area, step_z)
-        self._row, self._column = (
-            _smooth(np.bincount(where[0], part.astype(np.float64), lung.shape[0]), step_z) / weight
-            for part in where[1:]
+        area, row, column = (
+            np.bincount(where[0], values.astype(np.float64), lung.shape[0])
+            for values in (np.ones(len(where[0])), where[1], where[2])
         )
+        weight = _smooth(area, step_z)
+        self._row, self._column = _smooth(row, step_z) / weight, _smooth(column, step_z) / weight
         distance, angle = self.of(where)
-        self._outer = np.zeros((lung.shape[0], BINS))
+        self._outer: Floats = np.zeros((lung.shape[0], BINS))
         np.maximum.at(self._outer, (where[0], self._bin(angle)), distance)
 
     def of(self, where: tuple[NDArray[np.intp], ...]) -> tuple[Floats, Floats]:
@@ -89,7 +91,7 @@ class _Polar:
         return ((angle + 180) / 360 * BINS).astype(np.intp) % BINS
 
 
-def _smooth(profile: Floats, step_mm: float) -> Floats:
+def _smooth(profile: NDArray[Any], step_mm: float) -> Floats:
     smoothed: Floats = ndimage.gaussian_filter1d(profile, 10.0 / step_mm)
     return smoothed + 1e-6
 
@@ -139,7 +141,8 @@ def _dents_of(
     where = np.nonzero(hollow & (means > TISSUE_HU[0]) & (means < TISSUE_HU[1]))
     distance, angle = polar.of(where)
     outer = polar.outer(where, angle)
-    fits = (np.abs(angle) < RIB_SIDE_DEGREES) & (distance >= outer - 2.0) & (outer > 0)
+    fits = (angle > RIB_SIDE_DEGREES[0]) & (angle < RIB_SIDE_DEGREES[1])
+    fits &= (distance >= outer - 2.0) & (outer > 0)
     candidate = np.zeros_like(either)
     candidate[tuple(axis[fits] for axis in where)] = True
     radius = max(config.dent_depth_mm / 2, 1.01 * min(grid.spacing_mm[1:]))

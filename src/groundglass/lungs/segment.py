@@ -111,7 +111,7 @@ def _lung_pieces(enclosed: Enclosed, airway: Mask, grid: WorkingGrid, config: Lu
         air &= ~wall.view(np.bool_)
     hu = enclosed.hu
     labels, counts = components.label(air)
-    keep = counts * grid.voxel_ml >= min(config.smallest_piece_ml, 4 * grid.voxel_ml)
+    keep = counts * grid.voxel_ml >= config.smallest_piece_ml
     keep[0] = False
     gas = np.bincount(labels[hu < config.gas_below_hu].ravel(), minlength=counts.size)
     keep &= gas <= LARGEST_GAS_SHARE * counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from groundglass.core.scan import Acquisition, Intensity, Scan, tidy_values
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import InconsistentSeriesError
 from groundglass.readers.dicom_decode import SliceReport, decode
+from groundglass.readers.dicom_file import quiet_pydicom
 from groundglass.readers.dicom_header import ImageHeader
 from groundglass.readers.dicom_notes import fault_verdict, note_faults, note_files, note_headers
 from groundglass.readers.dicom_order import Placement, common, place
@@ -68,8 +68,7 @@ def read_dicom(
     UnsafeInputError
         If the series would fill more memory than any scan needs.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_pydicom():
         stacks = find_stacks(images)
         stack, told = choose(stacks, options.series)
         placement = place(stack.located, options)
@@ -89,11 +88,14 @@ def read_dicom(
     )
     voxels = decoded.voxels if len(kept) == len(decoded.voxels) else decoded.voxels[kept]
     voxels, intensity, more = _values(voxels, placement.headers, intensity, options)
+    provenance = _provenance(placement, decoded.sha256)
+    if more:
+        provenance = provenance.after("hu_offset", added=options.hu_offset, stated=True)
     return Scan(
         voxels,
         placement.geometry,
         intensity,
-        _provenance(placement, decoded.sha256),
+        provenance,
         _acquisition(placement.headers),
         (*verdicts, *more),
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -25,6 +29,20 @@ _META_LENGTH = struct.Struct("<HH2sHI")
 
 class NotDicomError(ValueError):
     """The file is not DICOM."""
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's complaints to ourselves: they quote values, and those may be personal."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def load_header(path: Path) -> tuple[Dataset, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from groundglass.core.progress import OnProgress, Progress, silent
 from groundglass.readers.dicom_enhanced import expand
-from groundglass.readers.dicom_file import NotDicomError, load_header
+from groundglass.readers.dicom_file import NotDicomError, load_header, quiet_pydicom
 from groundglass.readers.dicom_header import ImageHeader, describe
 from groundglass.readers.dicom_values import text
 
@@ -68,8 +67,7 @@ def index_dicom(paths: Sequence[Path], on_progress: OnProgress = silent) -> Inde
     images: list[ImageHeader] = []
     skipped: Counter[str] = Counter()
     others: list[Path] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_pydicom():
         for number, path in enumerate(paths):
             if number % 32 == 0:
                 on_progress(Progress(_STAGE, number, len(paths)))

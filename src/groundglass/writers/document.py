@@ -230,7 +230,7 @@ class StepPart(_Part):
 
 
 class ProvenancePart(_Part):
-    """Where the numbers come from."""
+    """Version, settings, input and steps behind the numbers."""
 
     version: str = _said("Version of groundglass.")
     created_utc: str = _said("When the document was made, ISO 8601.")

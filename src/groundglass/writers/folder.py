@@ -60,10 +60,10 @@ def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> 
     ExportError
         If ``out`` is a link, a file, inside the input, or holds a result already.
     """
-    if out.is_symlink():
-        msg = "the output folder is a symbolic link; name the folder it leads to"
-        raise ExportError(msg)
     with _told("looked at"):
+        if out.is_symlink():
+            msg = "the output folder is a symbolic link; name the folder it leads to"
+            raise ExportError(msg)
         if out.exists() and not out.is_dir():
             msg = "the output folder is needed and a file of that name exists; choose another name"
             raise ExportError(msg)
