@@ -91,7 +91,7 @@ def test_the_report_can_be_read_by_everybody(case: CaseResult) -> None:
 
 def test_the_report_tells_numbers_verdicts_and_advice() -> None:
     _, found = page(volume_case())
-    text = found.text.replace(wording.TIED, " ").replace(wording.THIN, " ")
+    text = wording.plain_spaces(found.text)
     for words in (
         "3.5 % of the lungs infected, range 2.8 to 4.5 %",
         "CT-1",
@@ -251,7 +251,7 @@ def test_the_csv_has_units_and_leaves_unknowns_empty() -> None:
 def shown(document: Any) -> str:
     stream = io.StringIO()
     Console(file=stream, width=100).print(summary_table(document))
-    return stream.getvalue().replace(wording.TIED, " ").replace(wording.THIN, " ")
+    return wording.plain_spaces(stream.getvalue())
 
 
 def test_the_terminal_shows_numbers_and_what_was_noticed() -> None:

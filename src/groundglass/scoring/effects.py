@@ -53,7 +53,7 @@ def state_effects(
 
 def _areas(labels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the number of labelled pixels of every slice."""
-    return np.count_nonzero(labels, axis=(1, 2)).astype(np.float64)
+    return np.asarray(np.count_nonzero(labels, axis=(1, 2)), dtype=np.float64)
 
 
 def _gap_effect(geometry: Geometry, lung: NDArray[np.float64]) -> str:

@@ -74,7 +74,7 @@ def _title(draw: ImageDraw.ImageDraw, document: ResultDocument) -> None:
     ends = wording.percent_range(infection.interval_percent)
     headline = f"{wording.percent(infection.percent.total)} of the lungs infected"
     headline += f"  (range {ends})" if ends else ""
-    draw.text((MARGIN_PX, 18), headline, INK, _font(28))
+    draw.text((MARGIN_PX, 18), wording.plain_spaces(headline), INK, _font(28))
     facts = []
     if lungs.volume_ml.total is not None:
         facts.append(f"lungs {wording.ml(lungs.volume_ml.total)}")
@@ -85,7 +85,7 @@ def _title(draw: ImageDraw.ImageDraw, document: ResultDocument) -> None:
         facts.append(f"consolidation {wording.percent(infection.consolidation_percent)}")
     facts += [severity.ct_grade] if severity.ct_grade else []
     facts += [] if severity.ctss25 is None else [f"CTSS {severity.ctss25} of 25"]
-    draw.text((MARGIN_PX, 56), "   ".join(facts), SOFT, _font(18))
+    draw.text((MARGIN_PX, 56), wording.plain_spaces("   ".join(facts)), SOFT, _font(18))
 
 
 def _legend(draw: ImageDraw.ImageDraw, top: int, *, sides_known: bool) -> None:

@@ -77,7 +77,7 @@ def render_report(result: CaseResult, document: ResultDocument) -> str:
         verdicts=_worst_first(verdicts),
         counts={status: sum(v.status == status for v in verdicts) for status in Status},
         worst=str(worst(verdicts)),
-        glance=_glance(verdicts),
+        glance=_glance(document, verdicts),
         mosaic=_mosaic(result, document, artist),
         sections=_sections(result, artist),
         window=f"{low:.0f} to {high:.0f}{unit}".replace("-", "\N{MINUS SIGN}"),
@@ -107,21 +107,27 @@ def _worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: -order.index(verdict.status))
 
 
-def _glance(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str]]:
+def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple[str, str, str]]:
     """Return title, status and sentence of what a reader wants to know first."""
-    wanted = (
-        ("Series", ("series_choice",)),
-        ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions")),
-        ("Values", ("intensity", "picture")),
-        ("Lungs", ("coverage", "lung_plausibility", "body_region")),
+    scan = document.scan
+    assert scan is not None
+    steps = "steps are even" if scan.even_spacing else "steps differ"
+    if scan.spacing_mm:
+        steps += f", {scan.spacing_mm[0]:.2f} mm from slice to slice"
+    else:
+        steps = "no scale is known, so nothing is told in ml"
+    usual = (
+        ("Series", ("series_choice", "files_skipped"), f"{scan.slices} slices were read"),
+        ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions"), steps),
+        ("Values", ("intensity", "picture"), f"values are {wording.VALUE_WORDS[scan.intensity]}"),
+        ("Lungs", ("coverage", "lung_plausibility", "body_region"), "no check objects to them"),
     )
     rows = []
-    for title, checks in wanted:
+    for title, checks, plain in usual:
         about = [verdict for verdict in verdicts if verdict.check in checks]
         notable = [v for v in _worst_first(about) if v.status is not Status.OK] or about[:1]
-        status = str(worst(tuple(about)))
-        text = " ".join(wording.sentence(v.found) for v in notable) or "Nothing unusual found."
-        rows.append((title, status, text))
+        text = " ".join(wording.sentence(v.found) for v in notable)
+        rows.append((title, str(worst(tuple(about))), text or wording.sentence(plain)))
     return rows
 
 

@@ -82,8 +82,7 @@ def _scan_line(document: ResultDocument) -> Text:
     if scan.spacing_mm:
         dz, dy, dx = scan.spacing_mm
         text += f", {dx:.3g} x {dy:.3g} x {dz:.3g} mm"
-    values = {"HU": "Hounsfield units", "display": "picture values", "unknown": "unknown values"}
-    return Text(f"{text}, {values[scan.intensity]}", style="dim")
+    return Text(f"{text}, {wording.VALUE_WORDS[scan.intensity]}", style="dim")
 
 
 def _numbers(document: ResultDocument) -> Table:

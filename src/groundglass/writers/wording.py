@@ -39,6 +39,12 @@ CHECK_WORDS = {
     "padding": "Padding",
     "mask_grid": "Grid of the mask files",
 }
+VALUE_WORDS = {
+    "HU": "Hounsfield units",
+    "display": "picture values",
+    "unknown": "of unknown meaning",
+}
+"""What each kind of voxel values is called."""
 REGION_WORDS = {
     "total": "Both lungs",
     "right": "Right lung",
@@ -62,6 +68,16 @@ def check_words(check: str) -> str:
 def region_words(name: str) -> str:
     """Return the name of a region as a reader would say it."""
     return REGION_WORDS.get(name, name.replace("_", " ").capitalize())
+
+
+def part_words(name: str) -> str:
+    """Return the name of a part that gives points to a score; a part need not be a lobe."""
+    return name.replace("_", " ").capitalize()
+
+
+def plain_spaces(text: str) -> str:
+    """Return text for fonts and streams without special spaces."""
+    return text.replace(TIED, " ").replace(THIN, " ")
 
 
 def percent(value: float | None) -> str:

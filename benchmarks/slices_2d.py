@@ -1,0 +1,166 @@
+"""Infection masks of single pictures against doctors' masks (COVID-SemiSeg).
+
+Prints every average in use with bootstrap intervals, the whole lung as a trivial baseline, and the
+published table beside.
+
+    python benchmarks/slices_2d.py --data DIR [--split train|test] [--method default|published]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.datasets.covid_semiseg import read_covid_semiseg
+from groundglass.infection.picture import PictureConfig, segment_picture
+from groundglass.infection.picture_lungs import find_picture_lungs
+from groundglass.metrics import (
+    AVERAGES,
+    Overlap,
+    averages,
+    bootstrap_interval,
+    infnet_scores,
+    overlap,
+)
+from groundglass.systems.identification_severity.infection import published_infection
+from groundglass.systems.identification_severity.presets import SEGMENTATION
+from groundglass.systems.identification_severity.published import INFNET_48
+
+Mask = NDArray[np.bool_]
+
+
+def masks_of(picture: NDArray[np.uint8], method: str) -> tuple[Mask, Mask]:
+    """Return the lung mask and the infection mask of one picture."""
+    if method == "default":
+        result = segment_picture(picture)
+        return result.lungs, result.labels > 0
+    lungs = find_picture_lungs(picture.astype(np.float32), PictureConfig().lungs)
+    if lungs is None:
+        empty = np.zeros(picture.shape, dtype=bool)
+        return empty, empty
+    density = np.rint(np.clip(lungs.density_hu, -1024, 3071)).astype(np.int16)
+    found = published_infection(density, lungs.mask.astype(np.uint8), SEGMENTATION)
+    return lungs.mask, found.mask[0]
+
+
+def summary(masks: Sequence[Mask], truths: Sequence[Mask], rounds: int) -> dict[str, Any]:
+    """Return all averages with bootstrap intervals of Dice, and Inf-Net's measures."""
+    overlaps = [overlap(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
+    # The pictures carry no patient, so each counts as one; intervals are too narrow where they
+    # share.
+    patients = list(range(len(overlaps)))
+    table = {}
+    for name in AVERAGES:
+
+        def dice(index: NDArray[np.intp], name: str = name) -> float | None:
+            chosen = [overlaps[i] for i in index]
+            return averages(chosen, range(len(chosen)))[name].dice
+
+        table[name] = asdict(averages(overlaps, patients)[name])
+        table[name]["interval"] = bootstrap_interval(
+            dice, patients, np.random.default_rng(0), rounds=rounds
+        )
+    maps = [mask.astype(np.float64) for mask in masks]
+    return {
+        "averages": table,
+        "infnet": asdict(infnet_scores(maps, list(truths))),
+        "mae": float(np.mean([o.mae or 0.0 for o in overlaps])),
+        "area_correlation": _correlation(overlaps),
+        "dice_quantiles": [
+            round(float(q), 3)
+            for q in np.quantile([o.dice for o in overlaps], (0, 0.1, 0.25, 0.5, 0.75, 0.9, 1))
+        ],
+    }
+
+
+def _correlation(overlaps: Sequence[Overlap]) -> float:
+    found = [o.tp + o.fp for o in overlaps]
+    return float(np.corrcoef(found, [o.tp + o.fn for o in overlaps])[0, 1])
+
+
+def show(title: str, result: dict[str, Any]) -> None:
+    """Print one result."""
+    print(f"\n{title}")
+    print(
+        f"  {'average':<14}{'n':>4}  {'Dice':>6}  {'95 % interval':<15} {'sens':>6} {'spec':>6} "
+        f"{'prec':>6}"
+    )
+    for name, row in result["averages"].items():
+        low, high = row["interval"] or (float("nan"), float("nan"))
+        numbers = " ".join(
+            "   n/a" if row[key] is None else f"{row[key]:6.3f}"
+            for key in ("sensitivity", "specificity", "precision")
+        )
+        print(
+            f"  {name:<14}{row['count']:>4}  {row['dice']:6.3f}  {low:.3f} - {high:.3f}   {numbers}"
+        )
+    one = result["infnet"]
+    print(
+        f"  Inf-Net's own averages: Dice mean {one['dice_mean']:.3f}, max {one['dice_max']:.3f}, "
+        f"adaptive {one['dice_adaptive']:.3f}, sensitivity {one['sensitivity_mean']:.3f}, "
+        f"specificity {one['specificity_mean']:.3f}, MAE {one['mae']:.3f}"
+    )
+    print(
+        f"  correlation of infected area {result['area_correlation']:.3f}; Dice at 0, 10, 25, 50,"
+        f" 75, 90, 100 %: {result['dice_quantiles']}"
+    )
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds covid-semiseg or Dataset"
+    )
+    parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--method", choices=("default", "published"), default="default")
+    parser.add_argument("--rounds", type=int, default=1000, help="bootstrap draws")
+    parser.add_argument("--json", type=Path, help="also write the result here")
+    given = parser.parse_args()
+    root = given.data if (given.data / "Dataset").is_dir() else given.data / "covid-semiseg"
+    samples = read_covid_semiseg(root, given.split)
+    pictures = [sample.image() for sample in samples]
+    start = time.process_time()
+    found = [masks_of(picture, given.method) for picture in pictures]
+    seconds = (time.process_time() - start) / len(samples)
+    truths = [sample.mask() for sample in samples]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    result = {
+        "split": given.split,
+        "method": given.method,
+        "slices": len(samples),
+        "no_lungs": sum(not lungs.any() for lungs, _ in found),
+        "cpu_seconds_per_slice": round(seconds, 4),
+        "machine": machine,
+        "infection": summary([mask for _, mask in found], truths, given.rounds),
+        "whole_lung": summary([lungs for lungs, _ in found], truths, given.rounds),
+    }
+    print(
+        f"{len(samples)} slices, split {given.split}, method {given.method}, {seconds * 1000:.0f}"
+        " ms CPU each"
+    )
+    show("infection mask", result["infection"])
+    show("baseline: all of the lung mask", result["whole_lung"])
+    print("\npublished on the 48 test slices (Inf-Net's averages; other networks, trained)")
+    for row in INFNET_48:
+        print(
+            f"  {row.method:<14} Dice mean {row.dice:.3f}, max {row.dice_max:.3f}, adaptive "
+            f"{row.dice_adaptive:.3f}, sensitivity {row.sensitivity:.3f}, specificity "
+            f"{row.specificity:.3f}, MAE {row.mae:.3f}"
+        )
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The published CT severity score: points of front-to-back bands, averaged over slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.scoring.bands import BANDS, band_points, band_shares, points
+from groundglass.systems.identification_severity.infection import published_infection
+from groundglass.systems.identification_severity.presets import CTSS
+
+__all__ = ["BANDS", "PublishedScore", "band_shares", "points", "published_ctss"]
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """The two scores of the published code."""
+
+    mean: int | None
+    """Sum over five bands of the rounded mean points, 0 to 25; the reported score."""
+    worst: int | None
+    """Sum over five bands of the highest points, 0 to 25."""
+    points: dict[str, int]
+    """Rounded mean points of each band; empty where no slice qualifies."""
+
+
+def published_ctss(hu: NDArray[np.integer], lungs: NDArray[np.uint8]) -> PublishedScore:
+    """Return the severity score as the published code draws it, with its own infection mask.
+
+    The code calls its bands lobes; they are bands of image rows, from front to back, within each
+    slice.
+
+    Parameters
+    ----------
+    hu : ndarray
+        (slices, rows, columns) in HU, canonical.
+    lungs : ndarray
+        Same shape: 0 outside, 1 right, 2 left.
+
+    Returns
+    -------
+    PublishedScore
+        ``None`` where no slice holds lung on 6 % of its pixels within index 6 to n - 6.
+    """
+    infected = published_infection(hu, lungs, CTSS).mask
+    mean = band_points(lungs, infected)
+    worst = band_points(lungs, infected, worst=True)
+    if mean is None or worst is None:
+        return PublishedScore(None, None, {})
+    return PublishedScore(sum(mean.values()), sum(worst.values()), mean)
