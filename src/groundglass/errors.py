@@ -12,7 +12,6 @@
     ├── NoLungsError                 no lung found in the scan
     ├── NotAnalyzableError           a check refused the scan; carries the verdicts
     ├── ExportError                  a result cannot be written as asked
-    ├── DatasetError                 a data set does not lie as its adapter needs it
     ├── LeakError                    the same picture lies on two sides of a split
     └── ModelError                   a network or its weights cannot be used
         ├── UnknownModelError        no model of that name; names near it are offered
@@ -92,10 +91,6 @@ class UnknownModelError(ModelError):
 
 class WeightsError(ModelError):
     """The file of a model is missing, broken, or not the one its card names."""
-
-
-class DatasetError(GroundglassError):
-    """A folder does not hold the data set in the layout its adapter reads."""
 
 
 class LeakError(GroundglassError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from groundglass.systems.identification_severity.published import INFNET_48, SegmentationRow
+
 SOURCE = "Enshaei et al., Scientific Reports 12 (2022), Table 4: COVID-CT-Rate, ten folds"
 
 TABLE: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -40,31 +42,24 @@ TABLE: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """Mean figures by model, each slice's 512 x 512 pixels counted whole."""
 
-SEMISEG_SOURCE = "Fan et al., IEEE TMI 39(8) 2020, Table II: the 48 test slices of COVID-SemiSeg"
-
-SEMISEG_TABLE: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "U-Net": {
-            "dice_mean256": 0.439,
-            "sensitivity_mean256": 0.534,
-            "specificity_mean256": 0.858,
-        },
-        "Inf-Net": {
-            "dice_mean256": 0.682,
-            "sensitivity_mean256": 0.692,
-            "specificity_mean256": 0.943,
-        },
-        "Semi-Inf-Net": {
-            "dice_mean256": 0.739,
-            "dice_max256": 0.775,
-            "sensitivity_mean256": 0.725,
-            "specificity_mean256": 0.960,
-        },
-    }
-)
-"""Mean figures over 256 thresholds of each picture's scaled map."""
+SEMISEG_SOURCE = "Fan et al., IEEE TMI 39(8) 2020: 48 test slices of COVID-SemiSeg"
 
 
 def published_for(dataset: str) -> tuple[str, Mapping[str, Mapping[str, float]]]:
     """Return the source and the table that belong beside figures on a data set."""
-    return (SEMISEG_SOURCE, SEMISEG_TABLE) if dataset == "covid-semiseg" else (SOURCE, TABLE)
+    if dataset != "covid-semiseg":
+        return SOURCE, TABLE
+    return SEMISEG_SOURCE, {row.method: _infnet_figures(row) for row in INFNET_48}
+
+
+def _infnet_figures(row: SegmentationRow) -> dict[str, float]:
+    """Return the figures of a row under the names of the bench."""
+    named = {
+        "dice_mean256": row.dice,
+        "dice_max256": row.dice_max,
+        "dice_adaptive": row.dice_adaptive,
+        "sensitivity_mean256": row.sensitivity,
+        "specificity_mean256": row.specificity,
+        "mae_scaled": row.mae,
+    }
+    return {name: value for name, value in named.items() if value is not None}
