@@ -27,9 +27,7 @@ export NO_MKDOCS_2_WARNING := 1
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
-	@rm -rf -- "$(DEMO_OUT)"
 	@"$(RUN)" -m groundglass demo -o "$(DEMO_OUT)"
-	@echo "Report: $(CURDIR)/$(DEMO_OUT)/report.html"
 
 test: $(VENV)/.ready-dev
 	"$(RUN)" -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS) $(TESTS)
@@ -57,7 +55,7 @@ bench: $(VENV)/.ready
 	"$(RUN)" benchmarks/analyze_time.py
 
 clean:
-	rm -rf -- "$(VENV)" "$(DEMO_OUT)" site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf -- .venv demo-out site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf -- {} +
 

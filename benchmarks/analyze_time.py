@@ -157,7 +157,8 @@ def decode(folder: Path, _: float) -> dict[str, Any]:
     files = sorted(path for path in folder.rglob("*") if path.is_file()) or [folder]
     stages: dict[str, Any] = {}
     with timed(stages, "decode"):
-        voxels = sum(SimpleITK.ReadImage(str(path)).GetNumberOfPixels() for path in files)
+        images: list[Any] = [SimpleITK.ReadImage(str(path)) for path in files]
+        voxels = sum(image.GetNumberOfPixels() for image in images)
     return {**total(stages), "voxels": voxels}
 
 

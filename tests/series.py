@@ -29,9 +29,15 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from groundglass.core.scan import Scan
+from groundglass.core.verdict import Status, Verdict
+from groundglass.errors import InconsistentSeriesError, NotAnalyzableError
+
 SECRETS = ("Doe^Jane", "SECRET-ID-77", "19601231", "19991124", "Secret description")
 """Name, identifier, birth date, study date and description in every file."""
 INTERCEPT = -1024
+BLOCK_MM2 = 16 * 16 * 0.7 * 0.7
+"""Area of the block of -850 HU in slices of 64 by 64."""
 _BY_GDCM = {"1.2.840.10008.1.2.4.70": "JPEG", "1.2.840.10008.1.2.4.90": "JPEG2000"}
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -44,6 +50,32 @@ def block(shape: tuple[int, int, int] = (20, 64, 64)) -> NDArray[np.int16]:
     hu[:, rows // 4 : rows // 2, columns // 4 : columns // 2] = -850
     hu[:, rows // 2, columns // 2] = 100 + 2 * np.arange(shape[0])
     return hu
+
+
+def told(scan: Scan, check: str) -> Verdict:
+    """Return the first verdict of a check, which must be there and be three plain sentences."""
+    found = [verdict for verdict in scan.verdicts if verdict.check == check]
+    assert found, f"no verdict '{check}' among {[v.check for v in scan.verdicts]}"
+    assert found[0].found
+    assert found[0].done
+    assert not any(secret in v.sentence for v in scan.verdicts for secret in SECRETS)
+    return found[0]
+
+
+def warnings_of(scan: Scan) -> set[str]:
+    return {v.check for v in scan.verdicts if v.status in (Status.WARNING, Status.REFUSED)}
+
+
+def block_ml(scan: Scan) -> float:
+    """Return the volume of the block of -850 HU."""
+    volumes = scan.geometry.slice_volumes_mm3
+    assert volumes is not None
+    return float(np.count_nonzero(scan.hu() == -850, axis=(1, 2)) @ volumes) / 1000
+
+
+def refusal(error: Exception) -> Verdict:
+    assert isinstance(error, NotAnalyzableError | InconsistentSeriesError)
+    return next(v for v in error.verdicts if v.status is Status.REFUSED)
 
 
 def make_slices(
@@ -212,7 +244,8 @@ def _gdcm_frame(stored: NDArray[Any], compressor: str) -> bytes:
     """Return one frame as GDCM encodes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.dcm"
-        writer: Any = SimpleITK.ImageFileWriter()
+        itk: Any = SimpleITK
+        writer = itk.ImageFileWriter()
         writer.SetImageIO("GDCMImageIO")
         writer.SetFileName(str(path))
         writer.UseCompressionOn()

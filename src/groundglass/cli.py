@@ -72,51 +72,57 @@ def _common(
     """Read a chest CT: how much of the lung is ill, where, how badly. Research use only."""
 
 
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT",
+        help="Folder, DICOM file, ZIP or tar, NIfTI, NRRD, MetaImage, TIFF, PNG or JPEG.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for the result; needed unless --json.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result document and nothing else.")]
+Series = Annotated[str | None, typer.Option(help="Series UID to take, or how it begins.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the files of an earlier result.")]
+Lungs = Annotated[
+    Path | None, typer.Option(help="Lung or lobe mask on the scan's grid, used as it is.")
+]
+Convention = Annotated[
+    str | None, typer.Option(help="Meaning of its labels, where they do not tell themselves.")
+]
+Infection = Annotated[InfectionMethod | None, typer.Option(help="Rule that finds infection.")]
+Offset = Annotated[
+    float | None, typer.Option(help="What to add to the values to get Hounsfield units.")
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(metavar="Z,Y,X", help="Steps in mm for pictures and TIFF without a scale."),
+]
+Window = Annotated[
+    str | None, typer.Option(metavar="LO,HI", help="HU shown black and white in pictures.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings, e.g. the config.json of an earlier result.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
 @app.command()
 def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUT",
-            help="Folder, DICOM file, ZIP or tar, NIfTI, NRRD, MetaImage, TIFF, PNG or JPEG.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for the result; needed unless --json."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result document and nothing else.")
-    ] = False,
-    series: Annotated[
-        str | None, typer.Option(help="Series UID to take, or how it begins.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the files of an earlier result.")
-    ] = False,
-    lungs: Annotated[
-        Path | None, typer.Option(help="Lung or lobe mask on the scan's grid, used as it is.")
-    ] = None,
-    lungs_convention: Annotated[
-        str | None, typer.Option(help="Meaning of its labels, where they do not tell themselves.")
-    ] = None,
-    infection: Annotated[
-        InfectionMethod | None, typer.Option(help="Rule that finds infection.")
-    ] = None,
-    hu_offset: Annotated[
-        float | None, typer.Option(help="What to add to the values to get Hounsfield units.")
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="Z,Y,X", help="Steps in mm for pictures and TIFF without a scale."),
-    ] = None,
-    window: Annotated[
-        str | None, typer.Option(metavar="LO,HI", help="HU shown black and white in pictures.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings, e.g. the config.json of an earlier result.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    source: Source,
+    out: Out = None,
+    as_json: AsJson = False,
+    series: Series = None,
+    force: Force = False,
+    lungs: Lungs = None,
+    lungs_convention: Convention = None,
+    infection: Infection = None,
+    hu_offset: Offset = None,
+    spacing: Spacing = None,
+    window: Window = None,
+    config: Config = None,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a chest CT and write a report."""
     if out is None and not as_json:

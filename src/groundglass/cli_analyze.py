@@ -82,32 +82,37 @@ def run(request: Request) -> int:
 
 def _outcome(request: Request, on_progress: OnProgress) -> _Outcome:
     seconds: dict[str, float] = {}
+    scan: Scan | None = None
     try:
         if request.out is not None:
             check_out(request.out, force=request.force, source=request.source)
-        result = _analyze(request, on_progress, seconds)
+        scan = _read(request, on_progress, seconds)
+        result = _analyze(request, scan, on_progress)
         document = result_document(result, seconds)
         on_progress(Progress("writing", 0, 0))
         files = _write(request, result, document)
     except (GroundglassError, MemoryError) as error:
-        return _refusal(request, error, seconds)
+        return _refusal(request, error, seconds, scan)
     except Exception as error:  # a fault of ours must not end in a traceback either
         if debugging():
             raise
-        return _refusal(request, error, seconds)
+        return _refusal(request, error, seconds, scan)
     return _Outcome(document, files)
 
 
-def _analyze(request: Request, on_progress: OnProgress, seconds: dict[str, float]) -> CaseResult:
+def _read(request: Request, on_progress: OnProgress, seconds: dict[str, float]) -> Scan:
     start = time.perf_counter()
     on_progress(Progress("reading", 0, 0))
     try:
-        scan = read_scan(
+        return read_scan(
             request.source, request.series, options=request.options, on_progress=on_progress
         )
-        masks = _masks(request, scan)
     finally:
         seconds["reading"] = time.perf_counter() - start
+
+
+def _analyze(request: Request, scan: Scan, on_progress: OnProgress) -> CaseResult:
+    masks = _masks(request, scan)
     if masks is None:
         return analyze(scan, request.config, on_progress=on_progress)
     return analyze(
@@ -129,9 +134,11 @@ def _write(request: Request, result: CaseResult, document: ResultDocument) -> tu
     )
 
 
-def _refusal(request: Request, error: BaseException, seconds: dict[str, float]) -> _Outcome:
+def _refusal(
+    request: Request, error: BaseException, seconds: dict[str, float], scan: Scan | None
+) -> _Outcome:
     """Return a refusal, written to the folder if that can be used."""
-    document = refusal_document(error, request.config, seconds, _sentence(error))
+    document = refusal_document(error, request.config, seconds, _sentence(error), scan)
     files: tuple[Path, ...] = ()
     if request.out is not None and not isinstance(error, ExportError):
         try:

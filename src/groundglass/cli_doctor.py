@@ -37,7 +37,8 @@ def _show_findings(findings: tuple[Finding, ...]) -> None:
         table.add_column(name, no_wrap=name in ("", "What"))
     for finding in findings:
         text, colour = _SHOWN[finding.state]
-        table.add_row(Text(text, style=colour), finding.name, finding.found, finding.mend)
+        parts = (Text(part) for part in (finding.name, finding.found, finding.mend))
+        table.add_row(Text(text, style=colour), *parts)
     console = out_console()
     console.print(table)
     failing = [finding.name for finding in findings if finding.state is State.FAILS]

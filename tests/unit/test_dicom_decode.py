@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
 from groundglass.core.progress import Progress
 from groundglass.core.scan import Intensity
+from groundglass.doctor_samples import sample_dataset, sample_hu
 from groundglass.errors import InconsistentSeriesError, UnsafeInputError, UnsupportedFormatError
 from groundglass.readers import dicom_decode, dicom_file
 from groundglass.readers.dicom_file import inflate
@@ -28,6 +30,14 @@ SYNTAXES = {
     "JPEG-LS": "1.2.840.10008.1.2.4.80",
     "JPEG 2000": "1.2.840.10008.1.2.4.90",
 }
+
+TWELVE_BITS = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ"
+    "EBAQEBAQEBAQEBAQEBAQEBAQEBAQH/wQALDAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAACw7/xAAcEAAABgMA"
+    "AAAAAAAAAAAAAAAACQ0pNUhUZnL/2gAIAQEAAD8Anb8ttNxoBhfGrbxrQQALbTcaAYXxq28a0LwALbTcaAYXxq28a0"
+    "EAC203GgGF8atvGtD/2Q=="
+)
+"""A ramp of 16 by 16 steps of 16, made by imagecodecs' JPEG encoder at quality 100."""
 
 
 @pytest.mark.parametrize("name", SYNTAXES)
@@ -54,6 +64,20 @@ def test_baseline_jpeg_is_a_picture(tmp_path: Path) -> None:
     scan = read_scan(save([dataset], tmp_path))
     assert scan.intensity is Intensity.DISPLAY
     assert np.abs(scan.voxels[0].astype(int) - grey).max() <= 4
+
+
+def test_high_throughput_jpeg_2000(tmp_path: Path) -> None:
+    sample_dataset("HTJ2K").save_as(tmp_path / "slice", enforce_file_format=True)
+    assert np.array_equal(read_scan(tmp_path).voxels[0], sample_hu())
+
+
+def test_extended_jpeg_of_twelve_bits(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:16, :16]
+    stored = (rows * 16 + columns) * 16
+    (dataset,) = make_slices(stored[None] - 1024)
+    encapsulated(dataset, [b64decode(TWELVE_BITS)], JPEGExtended12Bit)
+    scan = read_scan(save([dataset], tmp_path))
+    assert np.abs(scan.voxels[0] - (stored - 1024)).max() <= 1
 
 
 @pytest.mark.parametrize("shared_scale", [True, False])

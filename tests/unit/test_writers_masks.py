@@ -143,6 +143,12 @@ def test_a_straightened_grid_is_regular_bounded_and_keeps_volume(
         assert abs(rows * straight.step_mm - sum(steps)) <= 2 * straight.step_mm
 
 
+def test_positions_that_cannot_be_true_do_not_take_all_memory() -> None:
+    grid = uneven([2.0] * 9, tilt=5000.0)
+    even, straight = straighten(np.ones(grid.shape, dtype=np.uint8), grid)
+    assert even.shape == straight.shape == grid.shape
+
+
 def test_only_irregular_grids_are_told_about() -> None:
     assert grid_verdict(Geometry.from_spacing((6, 9, 11), (2.5, 0.8, 0.7))) is None
     gaps, tilt = grid_verdict(uneven([1.0, 4.0, 1.0])), grid_verdict(uneven([1.0] * 5, 0.3))

@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from groundglass.core.results import CaseResult
+from groundglass.core.results import Burden, CaseResult, Estimate, RegionBurden
 from groundglass.core.scan import Acquisition
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
@@ -123,6 +124,25 @@ def test_a_picture_report_says_not_known_and_why() -> None:
     assert "right lung" not in found.text
 
 
+def test_a_share_that_is_not_known_is_said_so() -> None:
+    case = picture_case()
+    nothing = Estimate.unknown("the window hides ground glass")
+    total = RegionBurden("total", nothing, nothing, nothing, None, None, None)
+    case = replace(case, burden=Burden({"total": total}, case.burden.slices))
+    _, found = page(case)
+    assert "Share not known of the lung in view infected" in found.text
+    assert preview_png(case, result_document(case))
+    assert "not known" in shown(result_document(case))
+
+
+def test_every_check_has_a_name_for_readers() -> None:
+    source = Path(wording.__file__).parent.parent
+    made = re.compile(r"Verdict\(\s*\"([a-z_]+)\"")
+    used = {name for path in source.rglob("*.py") for name in made.findall(path.read_text())}
+    assert len(used) > 15
+    assert used - set(wording.CHECK_WORDS) == set()
+
+
 def test_the_preview_is_a_picture() -> None:
     for case in (volume_case(), picture_case()):
         picture = Image.open(io.BytesIO(preview_png(case, result_document(case))))
@@ -143,6 +163,16 @@ def test_panels_have_the_true_proportions() -> None:
     height_mm = 5.0 * (case.scan.shape[0] - 1)
     width_mm = 4.0 * (columns[1] - columns[0])
     assert coronal.size_px[1] / 200 == pytest.approx(height_mm / width_mm, rel=0.1)
+
+
+def test_odd_proportions_stay_small() -> None:
+    case = volume_case()
+    tall, narrow = np.array([0, 60.0, 0]), np.array([0.05, 0, 0])
+    grid = replace(case.scan.geometry, row_step_mm=tall, column_step_mm=narrow)
+    scan = replace(case.scan, geometry=grid)
+    artist = Illustrator(replace(case, scan=scan))
+    for panel in (artist.axial(4, 300), artist.coronal(24, 300), artist.sagittal(10, 300)):
+        assert max(panel.size_px) <= 1000
 
 
 def test_uneven_slices_take_their_real_room() -> None:
@@ -259,6 +289,11 @@ def test_the_terminal_shows_numbers_and_what_was_noticed() -> None:
     for words in ("Both lungs", "1 126 ml", "3.5 %", "CTSS-25", "(3 to 5)", "Lungs complete"):
         assert words in text, words
     assert "1 check found nothing" in text
+
+
+def test_brackets_in_a_verdict_are_shown_as_they_are() -> None:
+    verdict = Verdict("intensity", Status.NOTE, "values lie in [0, 255] [bold]", "", "")
+    assert "[0, 255] [bold]" in shown(result_document(volume_case(verdicts=(verdict,))))
 
 
 def test_the_terminal_shows_pictures_and_refusals() -> None:

@@ -65,6 +65,18 @@ def test_a_refusal_follows_the_schema_and_keeps_its_verdicts() -> None:
     assert document["slices"] == []
 
 
+def test_a_refusal_names_the_scan_if_it_was_read() -> None:
+    scan = picture_case().scan
+    document = loaded(refusal_document(NotAnalyzableError("no"), scan=scan))
+    jsonschema.validate(document, build_schema())
+    assert document["scan"]["slices"] == 1
+    assert document["reasons"]["scan.spacing_mm"]
+    assert loaded(refusal_document(ValueError("odd"), message="said so"))["error"] == {
+        "type": "ValueError",
+        "message": "said so",
+    }
+
+
 def test_the_document_holds_what_was_measured() -> None:
     document = loaded(result_document(volume_case(), {"reading": 0.5}))
     assert document["schema"] == "groundglass/result/1"

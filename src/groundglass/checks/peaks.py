@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 Values = NDArray[np.float32]
 
@@ -157,6 +157,8 @@ def _lower_of_two(values: Values) -> float | None:
     counts, edges = _histogram(values, (PADDING_HU, -500.0))
     if counts.max() < MIN_SHARE * values.size / 4:
         return None
+    from scipy import signal  # noqa: PLC0415 - its import takes longer than all checks
+
     tops, _ = signal.find_peaks(counts, prominence=0.2 * counts.max())
     return float(edges[tops[0]] + BIN_HU / 2) if len(tops) > 1 else None
 

@@ -82,9 +82,11 @@ class PictureConfig:
     black_share: float = 0.4
     """Share of lung at the darkest grey from which the window is taken to cut lung off."""
     hole_share: float = 0.35
-    """Holes above this share of an object make it the body of an inverted picture."""
+    """Lungs of the turned picture with holes above this share are the body."""
     inverted_factor: float = 1.5
     """How much larger the lungs of the turned picture must be to take it for inverted."""
+    inverted_share: float = 0.05
+    """Least area of its lungs, as a share of the picture, where it has none unturned."""
     consolidation_hu: float = -400.0
     """Density from which infected lung is consolidation."""
 
@@ -163,36 +165,37 @@ def _lungs(
     picture: Float32, config: PictureConfig
 ) -> tuple[PictureLungs | None, tuple[Verdict, ...]]:
     """Return the lungs of a picture, turned to bright bone where it is inverted, or the reason."""
-    lungs = _plausible(picture, config)
+    lungs = find_picture_lungs(picture, config.lungs)
+    turned = picture.max() + picture.min() - picture
+    other = find_picture_lungs(turned, config.lungs)
     findings: tuple[Verdict, ...] = ()
-    if lungs is None:
-        turned = picture.max() + picture.min() - picture
-        apart, other = _plausible(picture, config, opened=True), _plausible(turned, config)
-        area, other_area = (0 if found is None else found.mask.sum() for found in (apart, other))
-        lungs = apart
-        if other_area > config.inverted_factor * area:
-            lungs, picture, findings = other, turned, (INVERTED,)
+    if other is not None and _is_inverted(lungs, other, config):
+        lungs, picture, findings = other, turned, (INVERTED,)
+    elif lungs is None:
+        lungs = find_picture_lungs(picture, config.lungs, opened=True)
     if lungs is None:
         return None, (NO_LUNG,)
     inside = picture[lungs.mask]
     black = picture.min() + np.ptp(picture) / 64
     if np.count_nonzero(inside <= black) > config.black_share * inside.size:
         return None, (*findings, DARK_CUT_OFF)
-    if lungs.tissue_tone >= picture.max() - (picture.max() - picture.min()) / 128:
+    if lungs.tissue_tone >= picture.max() - np.ptp(picture) / 64:
         findings = (*findings, BRIGHT_CUT_OFF)
     return lungs, findings
 
 
-def _plausible(
-    picture: Float32, config: PictureConfig, *, opened: bool = False
-) -> PictureLungs | None:
-    """Return lungs, unless holes show that they are the body of an inverted picture."""
-    lungs = find_picture_lungs(picture, config.lungs, opened=opened)
+def _is_inverted(lungs: PictureLungs | None, other: PictureLungs, config: PictureConfig) -> bool:
+    """Return whether the lungs of the turned picture are the likelier ones.
+
+    Lungs are two objects of like size without large holes; the body of a turned picture is one, and
+    soft tissue that is cut off by the frame is not seen at all.
+    """
     if lungs is None:
-        return None
-    filled = np.asarray(ndimage.binary_fill_holes(lungs.mask))
-    holes = np.count_nonzero(filled & ~lungs.mask)
-    return lungs if holes <= config.hole_share * np.count_nonzero(filled) else None
+        return float(other.mask.mean()) > config.inverted_share
+    factor = float(other.mask.sum() / lungs.mask.sum())
+    if not other.paired or other.hole_share > config.hole_share:
+        return False
+    return factor > config.inverted_factor or (not lungs.paired and factor > 0.4)
 
 
 def _extent(lungs: PictureLungs, config: PictureConfig) -> NDArray[np.uint8]:

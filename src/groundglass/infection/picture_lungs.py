@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from groundglass.imaging.planar import disk_closing, fill_small_holes
+from groundglass.imaging.planar import depth_inside, disk_closing, fill_small_holes
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -45,6 +45,9 @@ class PictureLungConfig:
     """Mean density below which a small object is windpipe."""
     frame_share: float = 0.3
     """A dark object that covers more of the picture's frame than this is outside air."""
+    most_noise: float = 0.2
+    """Greatest step between neighbours in the lungs as a share of the distance of the two tones;
+    a picture of noise has more."""
     closing_share: float = 0.01
     """Radius of the closing as a share of the lungs' size."""
     largest_hole_share: float = 0.03
@@ -65,6 +68,10 @@ class PictureLungs:
     """Grey value taken as soft tissue."""
     size_px: float
     """Geometric mean of height and width of the box round the lungs."""
+    hole_share: float
+    """Share of holes in the lungs as first found; large for the body of an inverted picture."""
+    paired: bool
+    """Whether there are two objects, the second at least a quarter of the first."""
 
 
 def find_picture_lungs(
@@ -95,16 +102,20 @@ def find_picture_lungs(
         return None
     lung_tone = float(np.percentile(grey[first & (grey < cut)], config.lung_percentile))
     tissue_tone = _mode(grey[~dark], low, high)
-    if tissue_tone <= lung_tone:
+    noise = np.median(np.abs(np.diff(grey, axis=0)[first[1:]]))
+    if noise >= config.most_noise * (tissue_tone - lung_tone):
         return None
     scale = (config.tissue_hu - config.lung_hu) / (tissue_tone - lung_tone)
     density = (config.lung_hu + (grey - lung_tone) * scale).astype(np.float32)
     mask = _without_airway(_whole_lungs(density, first, config), density, config)
     size = _size(mask)
+    whole = np.asarray(ndimage.binary_fill_holes(mask))
+    holes = np.count_nonzero(whole & ~mask) / np.count_nonzero(whole)
     mask = fill_small_holes(
         disk_closing(mask, config.closing_share * size), config.largest_hole_share
     )
-    return PictureLungs(mask | _outer_notches(mask), density, lung_tone, tissue_tone, size)
+    mask = mask | (_outer_notches(mask) & ~np.asarray(ndimage.binary_fill_holes(mask)))
+    return PictureLungs(mask, density, lung_tone, tissue_tone, size, holes, _is_pair(mask))
 
 
 def without_frame(grey: Float32) -> tuple[slice, slice]:
@@ -181,6 +192,12 @@ def _mode(values: Float32, low: float, high: float) -> float:
     return float(edges[best] + edges[best + 1]) / 2
 
 
+def _is_pair(mask: Mask) -> bool:
+    labels, count = ndimage.label(mask)
+    areas = np.sort(np.bincount(labels.ravel(), minlength=int(count) + 1)[1:])
+    return bool(areas.size > 1 and areas[-2] > 0.25 * areas[-1])
+
+
 def _size(mask: Mask) -> float:
     height, width = (np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (1, 0))
     return float(np.sqrt(float(height) * float(width)))
@@ -199,13 +216,29 @@ def _outer_notches(mask: Mask) -> Mask:
     ray = (turn * RAYS).astype(np.intp) % RAYS
     nearest = np.full(RAYS, np.inf)
     np.minimum.at(nearest, ray[mask], distance[mask])
-    labels, count = ndimage.label(mask)
+    labels = _sides(mask)
     hulls = np.zeros(mask.shape, dtype=bool)
-    for label in range(1, int(count) + 1):
+    for label in range(1, int(labels.max()) + 1):
         hulls |= _hull(labels == label)
     notches = hulls & ~mask & (distance > nearest[ray])
     # Rays that pass a single strand of lung give wedges and lines, which are no notches.
     return np.asarray(ndimage.binary_opening(notches, np.ones((3, 3), dtype=bool)))
+
+
+def _sides(mask: Mask) -> NDArray[np.int32]:
+    """Return object labels, two lungs that touch parted at the thinnest erosion that parts them."""
+    labels, _ = ndimage.label(mask)
+    if not _is_pair(mask):
+        depth = depth_inside(mask)
+        for share in np.linspace(0.01, 0.08, 8):
+            cores, _ = ndimage.label(depth > share * _size(mask))
+            if _is_pair(cores > 0):
+                nearest = ndimage.distance_transform_edt(
+                    cores == 0, return_distances=False, return_indices=True
+                )
+                labels = np.where(mask, cores[tuple(nearest)], 0)
+                break
+    return np.asarray(labels, dtype=np.int32)
 
 
 def _hull(mask: Mask) -> Mask:

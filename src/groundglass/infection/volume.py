@@ -8,7 +8,9 @@ kind; they are told by their place (:mod:`groundglass.infection.hilum`).
 Balls and margins are in mm on a working grid; the mask is interpolated back to the full grid.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,14 @@ Labels = NDArray[np.uint8]
 
 LOOSE, DEFAULT, TIGHT = 1, 2, 4
 """Bits of the three threshold sets in one array, widest first."""
+
+DISK_FACTOR = 1.3
+"""Where slices lie further apart than a ball reaches, only its disk in one slice is left, which
+holds vessels that the ball would not; so it is widened by this. On two ill patients and a healthy
+one, with every second and third slice of 2 mm kept, this gave shares nearest to those of all
+slices."""
+RUN_FACTOR = 1.5
+"""A step that differs from its neighbours by more than this starts another run of slices."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,49 @@ class VolumeInfectionConfig:
     breath."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring slices at about equal steps."""
+
+    slices: slice
+    """Which slices."""
+    spacing_mm: tuple[float, float, float]
+    """Their step, and the pixel's sides."""
+
+
+def even_runs(steps_mm: NDArray[np.float64], spacing_mm: tuple[float, float, float]) -> list[Run]:
+    """Return slices cut into runs wherever the step changes by more than ``RUN_FACTOR``.
+
+    A slice between two unlike steps goes with the nearer neighbour.
+
+    Parameters
+    ----------
+    steps_mm : array, shape (slices - 1,)
+        Distance from each slice to the next.
+    spacing_mm : tuple of float
+        Its last two numbers are kept; the first is the step of a slice without neighbours.
+    """
+    runs: list[Run] = []
+    start, count = 0, steps_mm.size + 1
+    while start < count:
+        stop = start + 1
+        step = float(steps_mm[start]) if start < steps_mm.size else spacing_mm[0]
+        while stop < count and step / RUN_FACTOR <= steps_mm[stop - 1] <= step * RUN_FACTOR:
+            stop += 1
+        nearer_beyond = stop < count and steps_mm[stop - 1] < step and stop - start > 1
+        if nearer_beyond:
+            stop -= 1
+        runs.append(Run(slice(start, stop), (step, *spacing_mm[1:])))
+        start = stop
+    return runs
+
+
 def segment_infection(
     hu: NDArray[np.int16],
     lungs: Labels,
     spacing_mm: tuple[float, float, float],
     config: VolumeInfectionConfig | None = None,
+    steps_mm: NDArray[np.float64] | None = None,
 ) -> tuple[Labels, Labels]:
     """Return infected lung, ground glass and consolidation apart, and its extent.
 
@@ -95,6 +143,8 @@ def segment_infection(
     spacing_mm : tuple of float
         Slice, row and column spacing in mm.
     config : VolumeInfectionConfig, optional
+    steps_mm : array, shape (slices - 1,), optional
+        Distance from each slice to the next, where they differ: no ball reaches across a gap.
 
     Returns
     -------
@@ -119,10 +169,16 @@ def segment_infection(
         return labels, extent
     inner = lungs[box] > 0
     part = hu[box]
-    grid = working_grid(part.shape, spacing_mm, config.grid_mm)
+    if steps_mm is None:
+        grid = working_grid(part.shape, spacing_mm, config.grid_mm)
+        runs = [Run(slice(None), grid.spacing_mm)]
+    else:
+        grid = working_grid(part.shape, (config.grid_mm, *spacing_mm[1:]), config.grid_mm)
+        grid = replace(grid, spacing_mm=(spacing_mm[0], *grid.spacing_mm[1:]))
+        runs = even_runs(steps_mm[box[0].start : box[0].stop - 1], grid.spacing_mm)
     sides = _on_grid(lungs[box], grid)
     density = _smoothed(block_mean(part, grid), grid, config)
-    nested, solid = _infected(density, sides, grid, config)
+    nested, solid = _infected(density, sides, grid, runs, config)
     box_extent = extent[box]
     for bit in (LOOSE, DEFAULT, TIGHT):
         box_extent += smooth_to((nested & bit) > 0, grid) & inner
@@ -151,7 +207,11 @@ def _smoothed(
 
 
 def _infected(
-    density: NDArray[np.float32], sides: Labels, grid: WorkingGrid, config: VolumeInfectionConfig
+    density: NDArray[np.float32],
+    sides: Labels,
+    grid: WorkingGrid,
+    runs: list[Run],
+    config: VolumeInfectionConfig,
 ) -> tuple[Bits, Mask]:
     """Return infected voxels as nested bits, and which of them are consolidation."""
     voxel_mm = max(grid.spacing_mm[1:])
@@ -162,14 +222,14 @@ def _infected(
         _bands(density, config.ground_glass_hu, config.spread_hu),
         deep,
         config.ground_glass_ball_mm,
-        grid,
+        runs,
         config,
     )
     solid = _near_balls(
         _bands(density, config.consolidation_hu, config.spread_hu),
         deep,
         config.consolidation_ball_mm,
-        grid,
+        runs,
         config,
     )
     solid[~lung] = 0
@@ -201,7 +261,7 @@ def _near_balls(
     bands: tuple[Bits, Bits],
     deep: Mask,
     radius_mm: float,
-    grid: WorkingGrid,
+    runs: list[Run],
     config: VolumeInfectionConfig,
 ) -> Bits:
     """Return voxels above a band's lower limit near a ball wholly in it and deep in the lung.
@@ -209,12 +269,16 @@ def _near_balls(
     On voxels coarser than the ball its radius is one voxel, since no vessel is wider there.
     """
     within, above = bands
-    radius = max(radius_mm, 1.01 * max(grid.spacing_mm[1:]))
-    seeds = morphology.erode(within, radius, grid.spacing_mm)
-    seeds[~deep] = 0
-    near = morphology.dilate(seeds, config.regrow * radius, grid.spacing_mm)
-    near &= above
-    return morphology.close(near, config.bridge_mm, grid.spacing_mm)
+    found = np.zeros_like(within)
+    for run in runs:
+        wide = radius_mm * (DISK_FACTOR if run.spacing_mm[0] > radius_mm else 1.0)
+        radius = max(wide, 1.01 * max(run.spacing_mm[1:]))
+        seeds = morphology.erode(within[run.slices], radius, run.spacing_mm)
+        seeds[~deep[run.slices]] = 0
+        near = morphology.dilate(seeds, config.regrow * radius, run.spacing_mm)
+        near &= above[run.slices]
+        found[run.slices] = morphology.close(near, config.bridge_mm, run.spacing_mm)
+    return found
 
 
 def find_infection(
@@ -242,5 +306,7 @@ def find_infection(
             f"{lungs.labels.shape} or at another place; resample it to the scan"
         )
         raise GridMismatchError(msg)
-    labels, extent = segment_infection(scan.hu(), lungs.labels, scan.geometry.spacing_mm, config)
+    geometry = scan.geometry
+    steps = None if geometry.is_even else geometry.steps_mm
+    labels, extent = segment_infection(scan.hu(), lungs.labels, geometry.spacing_mm, config, steps)
     return InfectionMask(labels, extent, scan.geometry, "training-free")

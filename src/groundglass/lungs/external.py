@@ -102,7 +102,7 @@ def recognise(values: NDArray[Any]) -> Convention:
         return Convention.LUNGMASK_LOBES
     if found <= set(range(13, 18)) and found & {15, 16, 17}:
         return Convention.TOTALSEGMENTATOR_V1
-    if found & set(range(10, 15)) and not found <= lobes:
+    if len(found & set(range(10, 15))) > 1 and not found <= lobes:
         return Convention.TOTALSEGMENTATOR
     shown = ", ".join(str(value) for value in sorted(found)[:12])
     msg = (

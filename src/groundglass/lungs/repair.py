@@ -11,7 +11,7 @@ from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.dents import find_dents
-from groundglass.lungs.split import nearest_side
+from groundglass.lungs.split import spread_sides
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
@@ -66,12 +66,25 @@ def repair_lungs(
         return Repair(out, 0.0, 0.0)
     dents = find_dents(enclosed.hu, out, grid, config)
     hollow = np.where((out == 0) & (enclosed.hu > config.air_below_hu), dents.labels, 0)
-    if hollow.any():
-        before = int((out > 0).sum())
-        out[box] = _close(sides | hollow[box], airway[box], enclosed.gas[box], grid, config)
-        repaired = (int((out > 0).sum()) - before) * grid.voxel_ml
-        return Repair(out, repaired, dents.suspected_ml)
-    return Repair(out, 0.0, dents.suspected_ml)
+    before = int((out > 0).sum())
+    _fill_dents(out, hollow.astype(np.uint8), airway | enclosed.gas, grid, config)
+    repaired = (int((out > 0).sum()) - before) * grid.voxel_ml
+    return Repair(out, repaired, dents.suspected_ml)
+
+
+def _fill_dents(
+    lungs: Labels, hollow: Labels, keep_out: Mask, grid: WorkingGrid, config: LungConfig
+) -> None:
+    """Put dents into the lungs in place and close the seams."""
+    box = components.bounding_box(
+        hollow, [int(2 * config.closing_mm / mm) + 1 for mm in grid.spacing_mm]
+    )
+    if box is None:
+        return
+    part = np.ascontiguousarray(lungs[box] | hollow[box])
+    closed = morphology.close(part, config.closing_mm, grid.spacing_mm)
+    closed[keep_out[box]] = 0
+    lungs[box] = _settle((closed & RIGHT) > 0, (closed & LEFT) > 0, part)
 
 
 def _close(part: Labels, airway: Mask, gas: Mask, grid: WorkingGrid, config: LungConfig) -> Labels:
@@ -80,18 +93,18 @@ def _close(part: Labels, airway: Mask, gas: Mask, grid: WorkingGrid, config: Lun
     closed = morphology.close(part, config.closing_mm, grid.spacing_mm)
     whole = [_fill_holes((closed & side) > 0, grid) for side in (RIGHT, LEFT)]
     keep_out = airway | _foreign(gas, whole[0] | whole[1])
-    return _settle(whole[0] & ~keep_out, whole[1] & ~keep_out, part, grid)
+    return _settle(whole[0] & ~keep_out, whole[1] & ~keep_out, part)
 
 
-def _settle(right: Mask, left: Mask, sure: Labels, grid: WorkingGrid) -> Labels:
+def _settle(right: Mask, left: Mask, sure: Labels) -> Labels:
     """Return one label a voxel: what is sure, then the only claim, then the nearer lung."""
-    sides = np.where(left, LEFT, 0).astype(np.uint8)
-    sides[right] = RIGHT
-    disputed = right & left & (sure == 0)
+    sides = right * np.uint8(RIGHT) + left * np.uint8(LEFT)
+    claimed = sides > 0
+    sides = np.where(claimed & (sure > 0), sure, sides)
+    disputed = sides == RIGHT + LEFT
     if disputed.any():
-        sides[disputed] = nearest_side(sure, grid.spacing_mm)[disputed]
-    known = (sure > 0) & (sides > 0)
-    sides[known] = sure[known]
+        sides[disputed] = 0
+        sides = spread_sides(sides, disputed)
     return sides
 
 

@@ -2,9 +2,9 @@
 
 The order of the steps: block means on a working grid; air enclosed by tissue in each slice
 (:mod:`groundglass.lungs.body`); the airway grown and taken out (:mod:`~groundglass.lungs.airway`);
-gas and far pieces dropped; right and left told apart (:mod:`~groundglass.lungs.split`); vessels
-and lesions closed into each lung (:mod:`~groundglass.lungs.repair`); masks interpolated back to
-the full grid.
+gas and far pieces dropped (:mod:`~groundglass.lungs.pieces`); right and left told apart
+(:mod:`~groundglass.lungs.split`); vessels and lesions closed into each lung
+(:mod:`~groundglass.lungs.repair`); masks interpolated back to the full grid.
 """
 
 from dataclasses import dataclass
@@ -13,32 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.results import LEFT, RIGHT
-from groundglass.imaging import components, morphology
 from groundglass.imaging.resample import WorkingGrid, block_mean, smooth_to, working_grid
 from groundglass.lungs.airway import find_airway
-from groundglass.lungs.body import Enclosed, enclosed_air
+from groundglass.lungs.body import enclosed_air
 from groundglass.lungs.config import LungConfig
+from groundglass.lungs.pieces import lung_pieces
 from groundglass.lungs.repair import Repair, repair_lungs
 from groundglass.lungs.split import Split, split_lungs
 
 Mask = NDArray[np.bool_]
-
-LARGEST_GAS_SHARE = 0.6
-"""An object with more than this share of its voxels as thin as gas is gas."""
-SECOND_LUNG = 0.02
-"""Objects above this share of the largest are lung wherever they lie."""
-SECOND_LUNG_OPEN = 0.2
-"""The same for objects that lack a wall, as lungs cut by the frame do."""
-PIECE_WALLS = 3.6
-"""Mean number of walls of four of a piece of lung."""
-SHELL_MM = 2.5
-SHELL_REACH_MM = 8.0
-"""Air within that reach of foreign gas stays only where a ball of the first radius fits in."""
-LUNGLIKE_HU = (-945, -500)
-LUNGLIKE_SHARE = 0.6
-"""A detached piece of lung has at least this share of its voxels in that range; stool has not."""
-SMALLEST_SECTION_MM2 = 400.0
-"""Smallest cross-section of a lung."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,67 +80,10 @@ def segment_lungs(
     small = block_mean(hu, grid)
     enclosed = enclosed_air(small, grid, config)
     airway = find_airway(small, enclosed.air, enclosed.midline_column, grid, config)
-    lung = _lung_pieces(enclosed, airway, grid, config)
+    lung = lung_pieces(enclosed, airway, grid, config)
     split = split_lungs(small, lung, enclosed.midline_column, grid, config)
     repair = repair_lungs(enclosed, split.labels, airway, grid, config)
     return _on_full_grid(split, repair, airway, grid)
-
-
-def _lung_pieces(enclosed: Enclosed, airway: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
-    """Return the objects of enclosed air that are lung: large or near, and not gas."""
-    air = _without_gas(enclosed, grid)
-    if airway.any():
-        wall = morphology.dilate(morphology.as_bits(airway), config.airway_wall_mm, grid.spacing_mm)
-        air &= ~wall.view(np.bool_)
-    hu = enclosed.hu
-    labels, counts = components.label(air)
-    keep = counts * grid.voxel_ml >= config.smallest_piece_ml
-    keep[0] = False
-    gas = np.bincount(labels[hu < config.gas_below_hu].ravel(), minlength=counts.size)
-    keep &= gas <= LARGEST_GAS_SHARE * counts
-    lunglike = (hu > LUNGLIKE_HU[0]) & (hu < LUNGLIKE_HU[1])
-    like = np.bincount(labels[lunglike].ravel(), minlength=counts.size)
-    sections = np.stack([np.bincount(plane.ravel(), minlength=counts.size) for plane in labels])
-    section_mm2 = sections.max(axis=0) * grid.spacing_mm[1] * grid.spacing_mm[2]
-    if not (keep & (section_mm2 >= SMALLEST_SECTION_MM2)).any():
-        return np.zeros_like(air)
-    walls = np.bincount(labels.ravel(), enclosed.walls.ravel(), counts.size)
-    closed = walls >= PIECE_WALLS * counts
-    main = keep & (counts >= SECOND_LUNG * counts[keep].max())
-    main &= closed | (counts >= SECOND_LUNG_OPEN * counts[keep].max())
-    main &= section_mm2 >= SMALLEST_SECTION_MM2
-    lungs: Mask = main[labels]
-    rest: Mask = (keep & closed & ~main & (like >= LUNGLIKE_SHARE * counts))[labels]
-    if rest.any():
-        lungs |= _near(rest, lungs, grid, config)
-    return lungs
-
-
-def _without_gas(enclosed: Enclosed, grid: WorkingGrid) -> Mask:
-    """Return enclosed air without foreign gas and the thin shells of air left round it."""
-    air = enclosed.air & ~enclosed.gas
-    reach = [int(SHELL_REACH_MM / mm) + 1 for mm in grid.spacing_mm]
-    box = components.bounding_box(enclosed.gas, reach)
-    if box is None:
-        return air
-    part = morphology.as_bits(air[box])
-    shell = max(SHELL_MM, 1.01 * max(grid.spacing_mm[1:]))
-    core = morphology.erode(part, shell, grid.spacing_mm)
-    core = morphology.dilate(core, shell, grid.spacing_mm)
-    near = morphology.dilate(morphology.as_bits(enclosed.gas[box]), SHELL_REACH_MM, grid.spacing_mm)
-    air[box] &= (core > 0) | (near == 0)
-    return air
-
-
-def _near(rest: Mask, lungs: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
-    """Return the objects of a mask that come within reach of the lungs."""
-    reach = morphology.dilate(morphology.as_bits(lungs), config.piece_reach_mm, grid.spacing_mm)
-    labels, counts = components.label(rest)
-    near = np.zeros(counts.size, np.bool_)
-    near[np.unique(labels[reach.view(np.bool_)])] = True
-    near[0] = False
-    found: Mask = near[labels]
-    return found
 
 
 def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid) -> LungLabels:

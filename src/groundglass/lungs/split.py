@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.results import LEFT, RIGHT
-from groundglass.imaging import components
+from groundglass.imaging import components, morphology
 from groundglass.imaging.distance import depth_mm, distance_mm
 from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.config import LungConfig
@@ -15,6 +15,8 @@ from groundglass.lungs.config import LungConfig
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
+MOST_STEPS = 64
+"""Voxels that seeds grow at most."""
 SMALLEST_SHARE = 0.05
 """An object below this share of the largest takes the side of its neighbours."""
 STRADDLE = 0.25
@@ -81,7 +83,7 @@ def split_lungs(
             method = "one lung"
             labels[:] = RIGHT if share > 0.5 else LEFT
     elif not np.all(labels[part]):
-        labels = nearest_side(labels, grid.spacing_mm)
+        labels = spread_sides(labels, part)
     out[box] = np.where(part, labels, 0)
     if method in ("objects", "aerated seeds") and not _both(out):
         method = "one lung"
@@ -132,11 +134,48 @@ def _sides_of_objects(core: Mask, middle: float, total: float) -> Labels | None:
     return side[labels]
 
 
+def spread_sides(seeds: Labels, region: Mask) -> Labels:
+    """Return seeds grown through a region voxel by voxel.
+
+    Where both sides arrive at once the right one wins. What no seed reaches takes the side of the
+    nearer lung by columns.
+
+    Parameters
+    ----------
+    seeds : array of uint8
+        0 none, 1 right, 2 left.
+    region : array of bool, same shape
+        Where seeds may grow; seeds outside it stay.
+
+    Returns
+    -------
+    array of uint8, same shape
+        Every voxel of the region has a side if there is any seed.
+    """
+    sides = seeds.copy()
+    for _ in range(MOST_STEPS):
+        met = morphology.dilate(sides, 1.0, (1.0, 1.0, 1.0))
+        met[~region | (sides > 0)] = 0
+        if not met.any():
+            break
+        met[met == RIGHT + LEFT] = RIGHT
+        sides |= met
+    where = np.nonzero(region & (sides == 0))
+    columns = np.arange(seeds.shape[2])
+    centres = []
+    for side in (RIGHT, LEFT):
+        weight = (seeds == side).sum(axis=(0, 1))
+        centres.append(float(weight @ columns) / weight.sum() if weight.any() else np.inf)
+    nearer = np.abs(where[2] - centres[0]) <= np.abs(where[2] - centres[1])
+    sides[where] = np.where(nearer, RIGHT, LEFT) if np.isfinite(min(centres)) else 0
+    return sides
+
+
 def nearest_side(seeds: Labels, spacing_mm: tuple[float, float, float]) -> Labels:
     """Return seeds spread over the whole array, each voxel taking the side of the nearest seed."""
     right, left = seeds == RIGHT, seeds == LEFT
     if not (right.any() and left.any()):
-        return np.full(seeds.shape, RIGHT if right.any() else LEFT, np.uint8)
+        return np.full(seeds.shape, LEFT if left.any() else RIGHT, np.uint8)
     nearer = distance_mm(right, spacing_mm) <= distance_mm(left, spacing_mm)
     spread = np.where(nearer, RIGHT, LEFT).astype(np.uint8)
     spread[seeds > 0] = seeds[seeds > 0]

@@ -170,7 +170,8 @@ class _Job:
                 ) as archive,
             ):
                 for member in archive:
-                    self._announce(1, 0)
+                    # A stream is skipped by reading it, so an absurd claim would take for ever.
+                    self._announce(1, max(member.size, 0))
                     self._take_tar_member(archive, member, target)
         except _STREAM_ERRORS:
             self.cut = True

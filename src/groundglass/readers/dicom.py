@@ -121,10 +121,9 @@ def _sound(reports: Sequence[SliceReport], *, tags_lie: bool) -> list[int]:
         if report.fault is None and (tags_lie or report.true_extremes is not False)
     ]
     if not kept or len(reports) - len(kept) > MOST_FAULTY * len(reports):
-        faults = Counter(report.fault or "damaged pixel values" for report in reports)
-        for i in kept:
-            faults[reports[i].fault or "damaged pixel values"] -= 1
-        verdict = fault_verdict(+faults, len(reports), Status.REFUSED)
+        lost = [report.fault for i, report in enumerate(reports) if i not in kept]
+        faults = Counter(fault or "damaged pixel values" for fault in lost)
+        verdict = fault_verdict(faults, len(reports), Status.REFUSED)
         msg = (
             f"at least {100 * (1 - MOST_FAULTY):.0f} % of the slices must be readable, and "
             f"{len(reports) - len(kept)} of {len(reports)} are not; copy the files again"

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from groundglass.readers.dicom_layout import PixelLayout, pixel_layout
+from groundglass.readers.dicom_terms import CHEST_PARTS, MODALITIES, OTHER_PARTS, UNKNOWN
 from groundglass.readers.dicom_values import (
     number,
     numbers,
@@ -24,7 +25,6 @@ from groundglass.readers.dicom_values import (
 )
 
 _POSITION = re.compile(r"(HF|FF|LF|RF|AF|PF)(S|P|DR|DL)")
-_CODE = re.compile(r"[A-Z][A-Z_ ]{1,15}")
 _KERNEL = re.compile(r"[\w ./+\\-]{1,24}", re.ASCII)
 
 
@@ -73,7 +73,7 @@ class ImageHeader:
     sop_class: str
     """SOP Class UID."""
     modality: str | None
-    """Modality, upper case."""
+    """Modality; ``unknown`` for a word that is none, ``None`` if missing."""
     image_type: tuple[str, ...]
     """Image type values, upper case; empty if missing."""
     orientation: tuple[float, ...] | None
@@ -105,7 +105,7 @@ class ImageHeader:
     patient_position: str | None
     """Patient position: ``HFS`` ..."""
     body_part: str | None
-    """Body part examined, upper case."""
+    """Body part examined, upper case; ``None`` for a word that is none."""
     contrast: bool | None
     """Whether a contrast agent is named; ``None`` where nothing is said."""
     lossy: bool
@@ -145,7 +145,7 @@ def describe(dataset: Dataset, path: Path, offset: int) -> ImageHeader:
         frame_of_reference=valid_uid(text(dataset, "FrameOfReferenceUID")),
         patient_key=_patient_key(dataset),
         sop_class=text(dataset, "SOPClassUID") or "",
-        modality=_matching(_CODE, text(dataset, "Modality")),
+        modality=_modality(text(dataset, "Modality")),
         image_type=texts(dataset, "ImageType"),
         orientation=numbers(dataset, "ImageOrientationPatient", 6),
         position_mm=numbers(dataset, "ImagePositionPatient", 3),
@@ -161,7 +161,7 @@ def describe(dataset: Dataset, path: Path, offset: int) -> ImageHeader:
         time=number(dataset, "ContentTime") or number(dataset, "AcquisitionTime"),
         kernel=_matching(_KERNEL, text(dataset, "ConvolutionKernel")),
         patient_position=_matching(_POSITION, text(dataset, "PatientPosition")),
-        body_part=_matching(_CODE, (text(dataset, "BodyPartExamined") or "").upper()),
+        body_part=_body_part(text(dataset, "BodyPartExamined")),
         contrast=_contrast(dataset),
         lossy=text(dataset, "LossyImageCompression") == "01",
         burned_in=(text(dataset, "BurnedInAnnotation") or "").upper() == "YES",
@@ -198,6 +198,17 @@ def _above_zero(value: float | None) -> float | None:
 
 def _matching(pattern: re.Pattern[str], value: str | None) -> str | None:
     return value if value and pattern.fullmatch(value) else None
+
+
+def _modality(value: str | None) -> str | None:
+    if value is None:
+        return None
+    return value.upper() if value.upper() in MODALITIES else UNKNOWN
+
+
+def _body_part(value: str | None) -> str | None:
+    word = (value or "").upper().replace(" ", "_")
+    return word if word in CHEST_PARTS | OTHER_PARTS else None
 
 
 def _contrast(dataset: Dataset) -> bool | None:

@@ -16,6 +16,8 @@ from groundglass.readers.dicom_stacks import Stack, is_parallel
 
 CONTRADICTION = 0.1
 """Relative difference by which a tag must miss the positions to be told."""
+THICK_MM = 3.0
+"""Thickness above which slices blur small lesions."""
 TILT_TOLERANCE_DEGREES = 1.0
 """Difference between stated and measured tilt worth telling."""
 _HARMLESS = frozenset(
@@ -259,12 +261,14 @@ def _thickness(headers: Sequence[ImageHeader], geometry: Geometry) -> Verdict | 
             "rest on the slices between",
         )
     if thickness > step * (1 + CONTRADICTION):
+        blurred = "; small lesions are blurred or look like ground glass"
         return Verdict(
             "slice_thickness",
             Status.NOTE,
             f"Slices are stated to be {thickness:g} mm thick and lie {step:.2f} mm apart",
             "Positions were believed: the slices overlap, or the tag is wrong",
-            f"With the stated thickness as step, ml would be {thickness / step:.2f} times as much",
+            f"With the stated thickness as step, ml would be {thickness / step:.2f} times as much"
+            + (blurred if thickness > THICK_MM else ""),
         )
     return None
 
@@ -276,7 +280,7 @@ def _between(headers: Sequence[ImageHeader], geometry: Geometry) -> Verdict | No
     if abs(stated - geometry.step_mm) <= CONTRADICTION * geometry.step_mm:
         return None
     return Verdict(
-        "slice_spacing",
+        "ordering",
         Status.NOTE,
         f"The header states {stated:g} mm between slices and the positions "
         f"{geometry.step_mm:.2f} mm",

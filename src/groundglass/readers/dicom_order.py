@@ -259,9 +259,10 @@ def _origins(
     told = (_lost_verdict(located),) if located.lost else ()
     normal = slice_normal(orientation)
     upwards = normal if normal[np.argmax(np.abs(normal))] > 0 else -normal
+    counted = upwards if options.feet_first else -upwards
     if options.spacing_mm is not None:
         step = options.spacing_mm[0]
-        way = {Source.POSITION: normal, Source.LOCATION: upwards}.get(located.source, -upwards)
+        way = {Source.POSITION: normal, Source.LOCATION: upwards}.get(located.source, counted)
         places = np.arange(len(along)) * step
         return np.outer(places, way), (*told, _stated_verdict(step)), True
     if located.source is Source.POSITION:
@@ -270,8 +271,8 @@ def _origins(
         return np.outer(along, upwards), (*told, _location_verdict()), True
     step_mm = common([h.between_mm for h in headers]) or common([h.thickness_mm for h in headers])
     numbers = along if _plausible_numbers(along) else np.arange(len(along), dtype=np.float64)
-    verdict = _number_verdict(located.source, step_mm)
-    return np.outer(-(step_mm or 1.0) * numbers, upwards), (*told, verdict), step_mm is not None
+    verdict = _number_verdict(located.source, step_mm, "feet" if options.feet_first else "head")
+    return np.outer((step_mm or 1.0) * numbers, counted), (*told, verdict), step_mm is not None
 
 
 def _plausible_numbers(numbers: Float) -> bool:
@@ -317,7 +318,7 @@ def _location_verdict() -> Verdict:
     )
 
 
-def _number_verdict(source: Source, step_mm: float | None) -> Verdict:
+def _number_verdict(source: Source, step_mm: float | None, end: str) -> Verdict:
     step = "an unknown step" if step_mm is None else f"a step of {step_mm:g} mm from the header"
     effect = (
         "No ml can be told"
@@ -328,6 +329,6 @@ def _number_verdict(source: Source, step_mm: float | None) -> Verdict:
         "ordering",
         Status.WARNING,
         "The files state neither slice positions nor slice locations",
-        f"Slices were ordered by {source}, number one at the head, with {step}",
+        f"Slices were ordered by {source}, the first at the {end}, with {step}",
         f"{effect}; upper and lower may be swapped",
     )

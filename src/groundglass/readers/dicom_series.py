@@ -20,6 +20,7 @@ from groundglass.readers.dicom_order import (
     usable_orientation,
 )
 from groundglass.readers.dicom_stacks import Stack
+from groundglass.readers.dicom_terms import CHEST_PARTS, OTHER_PARTS, UNKNOWN
 from groundglass.readers.dicom_values import valid_uid
 
 FULL_COVERAGE_MM = 250.0
@@ -28,89 +29,8 @@ THIN_MM = 3.0
 """Steps up to this are thin."""
 THICK_MM = 5.0
 """Steps above this are thick."""
-CHEST_PARTS = frozenset(
-    {
-        "CHEST",
-        "LUNG",
-        "LUNGS",
-        "THORAX",
-        "CHESTABDOMEN",
-        "CHESTABDPELVIS",
-        "WHOLEBODY",
-        "TSPINE",
-        "HEART",
-        "MEDIASTINUM",
-        "CHEST_ABDOMEN",
-        "CHEST ABDOMEN",
-        "TORSO",
-        "TRUNK",
-    }
-)
-"""Values of BodyPartExamined of scans that show the lungs."""
-OTHER_PARTS = frozenset(
-    {
-        "HEAD",
-        "BRAIN",
-        "SKULL",
-        "NECK",
-        "CSPINE",
-        "LSPINE",
-        "SPINE",
-        "ABDOMEN",
-        "PELVIS",
-        "LIVER",
-        "KIDNEY",
-        "KNEE",
-        "HIP",
-        "LEG",
-        "FOOT",
-        "ANKLE",
-        "HAND",
-        "WRIST",
-        "ELBOW",
-        "EXTREMITY",
-        "SINUS",
-        "ABDOMENPELVIS",
-        "COLON",
-        "PROSTATE",
-        "ORBIT",
-        "EAR",
-        "JAW",
-    }
-)
-"""Values of BodyPartExamined of scans that do not."""
-_MODALITIES = frozenset(
-    {
-        "CR",
-        "DX",
-        "MR",
-        "US",
-        "PT",
-        "NM",
-        "MG",
-        "XA",
-        "RF",
-        "OT",
-        "SC",
-        "XC",
-        "ES",
-        "RG",
-        "DR",
-        "PX",
-        "IO",
-        "OP",
-        "GM",
-        "SM",
-        "SEG",
-        "SR",
-        "RTIMAGE",
-        "RTDOSE",
-        "RTSTRUCT",
-        "RTPLAN",
-        "HC",
-        "BI",
-    }
-)
+MOST_TOLD = 6
+"""So many series or phases are told one by one."""
 _SHARP = re.compile(r"(LUNG|BONE|SHARP|EDGE|[BDHITQ][RFVLCV]?[ ]?([67]\d)|FC[58]\d|YC|YD|\bL\b)")
 _VERY_SHARP = re.compile(r"(BONE|EDGE|[BDHITQ][RFVLC]?[ ]?([789]\d)|YE)")
 
@@ -283,7 +203,7 @@ def _resolve(wanted: str, names: Sequence[str], stacks: Sequence[Stack]) -> str:
 def _refuse_modality(stacks: Sequence[Stack]) -> NotAnalyzableError:
     counts = Counter(modality(stack) for stack in stacks for _ in stack.headers)
     kinds = ", ".join(
-        f"{count} of modality {kind if kind in _MODALITIES else 'unknown to us'}"
+        f"{count} of {'an unknown modality' if kind == UNKNOWN else f'modality {kind}'}"
         for kind, count in counts.most_common()
     )
     verdict = Verdict(
@@ -307,9 +227,11 @@ def _choice_verdict(
         found = f"One series was found: {words}"
         return Verdict("series_choice", Status.OK, found, "It was read", "")
     reason = "as asked" if wanted is not None else "which suits best by length, thickness, kernel"
+    rest = [key for key in names if key != best.series_key]
     others = "; ".join(
-        f"{names.index(key) + 1}: {_others(stacks, key)}" for key in names if key != best.series_key
+        f"{names.index(key) + 1}: {_others(stacks, key)}" for key in rest[:MOST_TOLD]
     )
+    others += f"; and {len(rest) - MOST_TOLD} more" if len(rest) > MOST_TOLD else ""
     patients = len({s.headers[0].patient_key for s in stacks if s.headers[0].patient_key})
     mixed = f" of {patients} patients" if patients > 1 else ""
     return Verdict(
@@ -330,7 +252,8 @@ def _others(stacks: Sequence[Stack], key: str) -> str:
 
 def _phase_verdict(best: Stack, stacks: Sequence[Stack]) -> Verdict:
     siblings = [s for s in stacks if s.series_key == best.series_key and s.told_apart_by]
-    counts = " and ".join(str(len(s.headers)) for s in sorted(siblings, key=lambda s: s.phase))
+    sizes = [len(s.headers) for s in sorted(siblings, key=lambda s: s.phase)]
+    counts = " and ".join(map(str, sizes)) if len(sizes) <= MOST_TOLD else f"up to {max(sizes)}"
     return Verdict(
         "duplicate_positions",
         Status.WARNING,
@@ -342,9 +265,11 @@ def _phase_verdict(best: Stack, stacks: Sequence[Stack]) -> Verdict:
 
 
 def _phase_reason(best: Stack, siblings: Sequence[Stack]) -> str:
+    """Return what set the chosen phase apart."""
     if all(len(best.headers) > len(s.headers) for s in siblings if s is not best):
         return "it has the most slices"
-    if all(sharpness_of(best.headers[0]) < sharpness_of(s.headers[0]) for s in siblings[1:]):
+    sharper = [sharpness_of(s.headers[0]) for s in siblings if s is not best]
+    if all(sharpness_of(best.headers[0]) < sharpness for sharpness in sharper):
         return "it has the softer kernel"
     return "it suits best or, between equals, comes first"
 

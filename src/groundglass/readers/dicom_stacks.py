@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,10 +192,11 @@ def _in_conflict(parts: list[list[ImageHeader]]) -> bool:
 
 def _conflict(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     small, large = sorted((one, other), key=len)
-    nearest = np.abs(small[:, None] - large[None, :]).min(axis=1)
-    if (nearest <= SAME_PLACE_MM).mean() >= _CONFLICT:
+    after = np.searchsorted(large, small - SAME_PLACE_MM)
+    shared = large[np.minimum(after, len(large) - 1)] <= small + SAME_PLACE_MM
+    if (shared & (after < len(large))).mean() >= _CONFLICT:
         return True
-    inside = (small >= large.min()) & (small <= large.max())
+    inside = (small >= large[0]) & (small <= large[-1])
     return len(small) >= _ENOUGH_TO_OVERLAP and float(inside.mean()) >= _CONFLICT
 
 
@@ -253,28 +255,56 @@ def _chosen(located: Located, taken: Sequence[int]) -> Located:
 
 
 def _drop_copies(images: list[ImageHeader]) -> tuple[list[ImageHeader], int]:
-    """Return images without those whose stored pixels lie at the same place twice."""
+    """Return images without those that lie at the same place twice with the same stored pixels."""
     located = locate(images)
     if located.source is Source.NAME:
         return images, 0
-    dropped: set[tuple[object, int]] = set()
+    digests: dict[Path, bytes | None] = {}
+    dropped: set[Path] = set()
     for place in _places(located):
-        seen: set[tuple[bytes, int]] = set()
-        for header in (located.headers[i] for i in place) if len(place) > 1 else ():
-            digest = (_pixel_digest(header), header.frame)
-            if digest in seen:
-                dropped.add((header.path, header.frame))
-            seen.add(digest)
-    kept = [image for image in images if (image.path, image.frame) not in dropped]
+        alike: dict[Hashable, list[ImageHeader]] = {}
+        for header in (located.headers[i] for i in place):
+            alike.setdefault(_marks(header), []).append(header)
+        for group in alike.values():
+            dropped.update(_copies(group, digests))
+    kept = [image for image in images if image.path not in dropped]
     return kept, len(images) - len(kept)
 
 
-def _pixel_digest(header: ImageHeader) -> bytes:
+def _marks(header: ImageHeader) -> Hashable:
+    """Return what an image and its copy share, without reading pixels."""
+    return (
+        header.frame,
+        header.kernel,
+        header.temporal_position,
+        header.acquisition_number,
+        header.time,
+        header.thickness_mm,
+        header.layout.offset,
+    )
+
+
+def _copies(headers: Sequence[ImageHeader], digests: dict[Path, bytes | None]) -> set[Path]:
+    """Return the files whose pixels repeat those of an earlier file; ``digests`` remembers them."""
+    if len({header.path for header in headers}) < 2:
+        return set()
+    seen: set[bytes] = set()
+    copies = set()
+    for header in headers:
+        if header.path not in digests:
+            digests[header.path] = _pixel_digest(header)
+        digest = digests[header.path]
+        if digest in seen:
+            copies.add(header.path)
+        elif digest is not None:
+            seen.add(digest)
+    return copies
+
+
+def _pixel_digest(header: ImageHeader) -> bytes | None:
+    """Return a digest of the stored pixels; ``None`` if they cannot be read."""
     try:
         pixels = load_pixels(header.path, header.layout.offset)[1]
     except (OSError, ValueError):
-        return str(header.path).encode()
-    digest = blake2b(pixels, digest_size=16)
-    marks = (header.kernel, header.temporal_position, header.acquisition_number, header.time)
-    digest.update(repr((marks, header.thickness_mm)).encode())
-    return digest.digest()
+        return None
+    return blake2b(pixels, digest_size=16).digest()

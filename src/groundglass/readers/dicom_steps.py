@@ -135,11 +135,11 @@ def _gap_verdict(geometry: Geometry, gaps: list[Gap]) -> Verdict | None:
     share = 100 * sum(gap.step_mm - gap.usual_mm for gap in gaps) / length
     usual = float(np.median([gap.usual_mm for gap in gaps]))
     mean = length / (count - 1)
-    noun = "slice is" if missing == 1 else "slices are"
     return Verdict(
         "slice_gaps",
         Status.WARNING,
-        f"{missing} of {count + missing} {noun} missing, {_places(geometry, gaps)}",
+        f"{missing} of {count + missing} slices {'is' if missing == 1 else 'are'} missing, "
+        f"{_places(geometry, gaps)}",
         "Every slice stands for half the real distance to its neighbours, so those beside a gap "
         "fill it",
         f"{share:.1f} % of the length of the scan is interpolated; with one mean step of "

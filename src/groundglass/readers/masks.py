@@ -12,21 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.geometry import Geometry
+from groundglass.core.orientation import to_canonical
 from groundglass.core.results import Labels
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Verdict
 from groundglass.errors import ReadError, UnsupportedFormatError
 from groundglass.readers import sniff
 from groundglass.readers.build import natural_key
-from groundglass.readers.itk import header_text, read_itk
 from groundglass.readers.label_grid import onto
+from groundglass.readers.metaimage import read_metaimage
 from groundglass.readers.nifti import label_names, read_nifti
+from groundglass.readers.nrrd import load_nrrd
 from groundglass.readers.raster import read_pictures
 from groundglass.readers.segmentation import read_segmentation
 
 MAX_PARTS = 255
 """Most files of a folder of masks."""
-_SEGMENT = re.compile(r"^Segment(\d+)_(Name|LabelValue|Layer):=(.*?)\s*$", re.MULTILINE)
+_SEGMENT = re.compile(r"Segment(\d{1,4})_(Name|LabelValue|Layer)")
 _LOBE = re.compile(r"lung_(upper|middle|lower)_lobe_(left|right)|lung_(left|right)|lungs?")
 
 OnVerdict = Callable[[Verdict], None]
@@ -95,7 +97,7 @@ def _read_file(path: Path) -> _Mask:
     if kind == "nrrd":
         return _read_nrrd(path)
     if kind == "metaimage":
-        return _of_scan(read_itk(path, "metaimage"))
+        return _of_scan(read_metaimage(path))
     if kind == "dicom":
         labels, grid, names = read_segmentation(path)
         return _Mask(labels, grid, names)
@@ -125,28 +127,49 @@ def _whole(values: NDArray[Any]) -> Labels:
 
 
 def _read_nrrd(path: Path) -> _Mask:
-    """Read an NRRD mask with the names Slicer gives to segments; layers are put into one."""
-    segments = _segments(header_text(path))
-    layers = max((int(segment.get("Layer", 0)) for segment in segments), default=0)
-    if layers == 0:
-        names = {
-            int(segment["LabelValue"]): segment["Name"]
-            for segment in segments
-            if segment.get("LabelValue", "").isdecimal() and "Name" in segment
-        }
-        return _of_scan(read_itk(path, "nrrd"), names)
-    msg = (
-        f"the segmentation has overlapping segments in {layers + 1} layers; export its lungs as "
-        "one label map"
-    )
-    raise UnsupportedFormatError(msg)
+    """Read an NRRD mask with the names Slicer gives to segments; layers are put into one.
+
+    Where segments in different layers overlap the later one counts.
+    """
+    volumes = load_nrrd(path)
+    layers = [_whole(layer) for layer in volumes.values]
+    segments = _segments(volumes.notes)
+    names = {segment.label: segment.name for segment in segments}
+    labels = layers[0]
+    if len(layers) > 1:
+        labels = np.zeros_like(labels)
+        names = {}
+        for value, segment in enumerate(segments, start=1):
+            if segment.layer < len(layers) and value <= MAX_PARTS:
+                labels[layers[segment.layer] == segment.label] = value
+                names[value] = segment.name
+    turned, grid = to_canonical(labels, volumes.geometry)
+    return _Mask(np.ascontiguousarray(turned), grid, names)
 
 
-def _segments(text: str) -> list[dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One segment of a Slicer segmentation."""
+
+    label: int
+    layer: int
+    name: str
+
+
+def _segments(notes: Mapping[str, str]) -> list[_Segment]:
+    """Return the segments that key and value pairs describe, in their order."""
     found: dict[int, dict[str, str]] = {}
-    for number, key, value in _SEGMENT.findall(text):
-        found.setdefault(int(number), {})[key] = value
-    return [found[number] for number in sorted(found)]
+    for key, value in notes.items():
+        match = _SEGMENT.fullmatch(key)
+        if match:
+            found.setdefault(int(match[1]), {})[match[2]] = value
+    return [
+        _Segment(int(tags["LabelValue"]), int(tags.get("Layer", "0")), tags["Name"])
+        for _, tags in sorted(found.items())
+        if "Name" in tags
+        and tags.get("LabelValue", "").isdecimal()
+        and tags.get("Layer", "0").isdecimal()
+    ]
 
 
 def _read_folder(

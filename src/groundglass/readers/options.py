@@ -9,14 +9,16 @@ from dataclasses import dataclass
 class ReadOptions:
     """Facts about the input that the files themselves do not hold."""
 
+    series: str | None = None
+    """DICOM series to read: its UID, the beginning of it, or its number in the list of series."""
     spacing_mm: tuple[float, float, float] | None = None
-    """Step between slices, rows and columns in mm, for pictures and TIFF files without a scale."""
+    """Step between slices, rows and columns in mm, for inputs without a scale."""
     hu_offset: float | None = None
-    """What to add to the stored values of a TIFF file to get HU; -1024 if ``None``."""
+    """What to add to values of unknown scale to get HU; for TIFF files -1024 if ``None``."""
     window_hu: tuple[float, float] | None = None
     """HU shown as black and as white, for pictures; without it pictures have no HU."""
     feet_first: bool = False
-    """Whether numbered pictures or TIFF slices run from the feet to the head."""
+    """Whether slices that have only numbers, no positions, run from the feet to the head."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.

@@ -8,11 +8,14 @@ from pathlib import Path
 from groundglass.core.scan import Scan
 from groundglass.errors import UnsupportedFormatError
 from groundglass.readers import sniff
-from groundglass.readers.itk import read_itk
+from groundglass.readers.metaimage import read_metaimage
 from groundglass.readers.nifti import read_nifti
+from groundglass.readers.nrrd import read_nrrd
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.raster import read_pictures
 from groundglass.readers.tiff import is_deep, read_tiff
+
+_READERS = {"nifti": read_nifti, "nrrd": read_nrrd, "metaimage": read_metaimage}
 
 
 def read_volume(path: Path, options: ReadOptions | None = None) -> Scan:
@@ -41,10 +44,9 @@ def read_volume(path: Path, options: ReadOptions | None = None) -> Scan:
     if path.is_dir():
         return read_slices([p for p in path.iterdir() if sniff.kind(p) == "tiff"], options)
     kind = sniff.kind(path)
-    if kind == "nifti":
-        return read_nifti(path)
-    if kind in ("nrrd", "metaimage"):
-        return read_itk(path, kind)
+    reader = _READERS.get(kind or "")
+    if reader is not None:
+        return reader(path)
     if kind == "tiff":
         return read_slices([path], options)
     msg = f"a NIfTI, NRRD, MetaImage or TIFF volume is needed, found {kind or 'unknown content'}"

@@ -95,7 +95,9 @@ def measure_burden(  # noqa: PLR0913, PLR0917
     return Burden(regions, _slices(counts, scan.geometry, by_area, ctset))
 
 
-def zone_of_slices(lung: Float, positions_mm: NDArray[np.float64]) -> NDArray[np.intp] | None:
+def zone_of_slices(
+    lung: NDArray[np.floating], positions_mm: NDArray[np.floating]
+) -> NDArray[np.intp] | None:
     """Return the third of the lung height that each slice lies in.
 
     Parameters

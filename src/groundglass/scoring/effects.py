@@ -12,7 +12,7 @@ from groundglass.core.results import InfectionMask, LungMask
 from groundglass.core.verdict import Verdict
 
 GAP_FACTOR = 1.5
-"""A slice that stands for more than this many median steps borders a gap."""
+"""A step of more than this many median steps is a gap."""
 
 
 def state_effects(
@@ -35,7 +35,7 @@ def state_effects(
         In the same order.
     """
     geometry = lungs.geometry
-    if geometry.widths_mm is None:
+    if geometry.widths_mm is None or geometry.is_even:
         return verdicts
     tellers: dict[str, Callable[[], str]] = {
         "slice_gaps": lambda: _gap_effect(geometry, _areas(lungs.labels)),
@@ -57,12 +57,13 @@ def _areas(labels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _gap_effect(geometry: Geometry, lung: NDArray[np.float64]) -> str:
-    widths, volumes = geometry.widths_mm, geometry.slice_volumes_mm3
-    assert widths is not None
+    volumes = geometry.slice_volumes_mm3
     assert volumes is not None
     total = float(lung @ volumes) / 1000
-    beyond = np.where(widths > GAP_FACTOR * geometry.step_mm, widths - geometry.step_mm, 0.0)
-    gap = float(lung @ beyond) * geometry.pixel_area_mm2 / 1000
+    beyond = geometry.steps_mm - geometry.step_mm
+    beyond[geometry.steps_mm < GAP_FACTOR * geometry.step_mm] = 0
+    beside = (lung[:-1] + lung[1:]) / 2
+    gap = float(beside @ beyond) * geometry.pixel_area_mm2 / 1000
     share = 100 * gap / total if total else 0.0
     return (
         f"{gap:.0f} ml of the {total:.0f} ml of lung ({share:.1f} %) lie in the gaps and are "

@@ -44,6 +44,8 @@ GREY_MASK = 0xFC
 """Keeps 64 grey levels, 23 HU each in the lung window: finer ones are noise and make big files."""
 MARGIN_MM = 10.0
 """Room around the lungs in a picture."""
+MOST_PX = 1000
+"""Most pixels along a side of a picture, whatever the proportions of the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ class Illustrator:
         grid = self._scan.geometry
         across_mm = grid.spacing_mm[axis]
         depth = np.abs(grid.positions_mm - grid.positions_mm[0])
-        step = min(across_mm, max(grid.step_mm, 1e-3))
+        step = max(min(across_mm, grid.step_mm), depth[-1] / MOST_PX, 1e-3)
         wanted = np.arange(0, depth[-1] + step / 2, step)
         at = np.interp(wanted, depth, np.arange(len(depth)))
         below = np.floor(at).astype(int)
@@ -217,9 +219,11 @@ def _range(present: NDArray[Any], margin: int) -> tuple[int, int]:
 def _panel(
     grey: Grey, lungs: Labels, ill: Labels, pixel_mm: tuple[float, float], width_px: int
 ) -> Panel:
-    """Return a panel of square pixels, ``width_px`` wide."""
+    """Return a panel of square pixels, ``width_px`` wide unless it would be far too high."""
     tall, wide = lungs.shape[0], lungs.shape[1]
-    height_px = max(1, round(tall * pixel_mm[0] / (wide * pixel_mm[1]) * width_px))
+    aspect = tall * pixel_mm[0] / (wide * pixel_mm[1])
+    width_px = max(1, min(width_px, round(MOST_PX / aspect)))
+    height_px = max(1, min(MOST_PX, round(aspect * width_px)))
     smooth = Image.fromarray(grey).resize((width_px, height_px), Image.Resampling.BICUBIC)
     rows = np.minimum((np.arange(height_px) + 0.5) * tall / height_px, tall - 1).astype(int)
     columns = np.minimum((np.arange(width_px) + 0.5) * wide / width_px, wide - 1).astype(int)

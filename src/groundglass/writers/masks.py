@@ -67,7 +67,8 @@ def straighten(labels: Labels, geometry: Geometry) -> tuple[Labels, Geometry]:
 
     Each new slice takes the nearest old one, moved sideways by whole pixels where the gantry was
     tilted, so a label's volume stays what the half distances between slices give. The step is the
-    smallest one found, or wider if the grid would grow more than fourfold.
+    smallest one found, or wider if the grid would grow more than fourfold; slices that lie that far
+    apart sideways are not moved.
 
     Parameters
     ----------
@@ -96,8 +97,10 @@ def straighten(labels: Labels, geometry: Geometry) -> tuple[Labels, Geometry]:
     offsets = geometry.origins_mm - geometry.origins_mm[0]
     down = np.rint(offsets @ geometry.row_step_mm / geometry.row_mm**2).astype(int)
     right = np.rint(offsets @ geometry.column_step_mm / geometry.column_mm**2).astype(int)
-    low = (min(int(down.min()), 0), min(int(right.min()), 0))
     _, rows, columns = geometry.shape
+    if np.ptp(down) > MAX_GROWTH * rows or np.ptp(right) > MAX_GROWTH * columns:
+        down, right = np.zeros_like(down), np.zeros_like(right)
+    low = (min(int(down.min()), 0), min(int(right.min()), 0))
     tall, wide = rows + int(down.max()) - low[0], columns + int(right.max()) - low[1]
     even = np.zeros((count, tall, wide), dtype=np.uint8)
     for new, old in enumerate(nearest):

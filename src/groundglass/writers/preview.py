@@ -72,7 +72,9 @@ def _title(draw: ImageDraw.ImageDraw, document: ResultDocument) -> None:
     assert lungs is not None
     assert severity is not None
     ends = wording.percent_range(infection.interval_percent)
-    headline = f"{wording.percent(infection.percent.total)} of the lungs infected"
+    share = infection.percent.total
+    known = "Share not known" if share is None else wording.percent(share)
+    headline = f"{known} of the lungs infected"
     headline += f"  (range {ends})" if ends else ""
     draw.text((MARGIN_PX, 18), wording.plain_spaces(headline), INK, _font(28))
     facts = []

@@ -20,6 +20,15 @@ from groundglass.writers.summary import result_verdicts
 MOSAIC_SLICES = 12
 MOSAIC_WIDTH_PX = 360
 SECTION_WIDTH_PX = 420
+LUNG_CHECKS = (
+    "coverage",
+    "lung_plausibility",
+    "body_region",
+    "lung_gaps",
+    "lung_sides",
+    "pleural_opacity",
+    "picture_lungs",
+)
 DISCLAIMER = "Research use only. Not a medical device. Not for diagnosis."
 
 
@@ -117,17 +126,24 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
     else:
         steps = "no scale is known, so nothing is told in ml"
     usual = (
-        ("Series", ("series_choice", "files_skipped"), f"{scan.slices} slices were read"),
+        ("Series", ("series_choice", "files_skipped"), f"slices read: {scan.slices}"),
         ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions"), steps),
-        ("Values", ("intensity", "picture"), f"values are {wording.VALUE_WORDS[scan.intensity]}"),
-        ("Lungs", ("coverage", "lung_plausibility", "body_region"), "no check objects to them"),
+        (
+            "Values",
+            ("intensity", "picture", "picture_window", "picture_inverted"),
+            f"values are {wording.VALUE_WORDS[scan.intensity]}",
+        ),
+        ("Lungs", LUNG_CHECKS, "no check objects to them"),
     )
     rows = []
     for title, checks, plain in usual:
         about = [verdict for verdict in verdicts if verdict.check in checks]
         notable = [v for v in _worst_first(about) if v.status is not Status.OK] or about[:1]
         text = " ".join(wording.sentence(v.found) for v in notable)
-        rows.append((title, str(worst(tuple(about))), text or wording.sentence(plain)))
+        status = worst(tuple(about))
+        if title == "Geometry" and not scan.spacing_mm and status is Status.OK:
+            status = Status.NOTE
+        rows.append((title, str(status), text or wording.sentence(plain)))
     return rows
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from groundglass.core.provenance import Step
+from groundglass.core.provenance import Provenance, Step
 from groundglass.core.results import (
     LOBES,
     CaseResult,
@@ -21,6 +21,7 @@ from groundglass.core.results import (
     SliceBurden,
     SliceSelection,
 )
+from groundglass.core.scan import Scan
 from groundglass.core.serial import to_json
 from groundglass.core.verdict import Verdict
 from groundglass.writers.document import (
@@ -40,7 +41,6 @@ from groundglass.writers.document import (
     SelectionPart,
     SelectionRulePart,
     SeverityPart,
-    SideIntervalsPart,
     SidesPart,
     SlicePart,
     StepPart,
@@ -48,6 +48,7 @@ from groundglass.writers.document import (
     ZonesPart,
 )
 from groundglass.writers.masks import grid_verdict
+from groundglass.writers.reasons import Reasons
 
 SIDES = ("total", "right", "left")
 ZONES = ("upper", "middle", "lower")
@@ -66,12 +67,12 @@ def result_document(
     seconds : mapping, optional
         Wall time of stages outside the analysis, such as reading.
     """
-    reasons = _Reasons()
+    reasons = Reasons()
     regions = result.burden.regions
     return ResultDocument(
         schema=SCHEMA,
         status="analyzed",
-        scan=_scan(result, reasons),
+        scan=_scan(result.scan, reasons),
         verdicts=[_verdict(v) for v in result_verdicts(result)],
         lungs=_lungs(regions, result.lungs.method, reasons),
         infection=_infection(regions, result.infection.method, reasons),
@@ -98,6 +99,7 @@ def refusal_document(
     config: Any = None,
     seconds: Mapping[str, float] | None = None,
     message: str | None = None,
+    scan: Scan | None = None,
 ) -> ResultDocument:
     """Return the document of an input that was not analyzed.
 
@@ -111,12 +113,16 @@ def refusal_document(
         Wall time of the stages that were reached.
     message : str, optional
         What to say instead of the error's own text.
+    scan : Scan, optional
+        The scan, if it could be read.
     """
     verdicts: tuple[Verdict, ...] = getattr(error, "verdicts", ())
+    reasons = Reasons()
+    past = Provenance() if scan is None else scan.provenance
     return ResultDocument(
         schema=SCHEMA,
         status="refused",
-        scan=None,
+        scan=None if scan is None else _scan(scan, reasons),
         verdicts=[_verdict(v) for v in verdicts],
         lungs=None,
         infection=None,
@@ -124,8 +130,8 @@ def refusal_document(
         slices=[],
         selection=None,
         predictions=[],
-        reasons={},
-        provenance=_provenance(config, None, (), seconds or {}),
+        reasons=reasons.known,
+        provenance=_provenance(config, past.sha256, past.steps, seconds or {}),
         error=ErrorPart(type=type(error).__name__, message=message or str(error)),
     )
 
@@ -134,40 +140,6 @@ def result_verdicts(result: CaseResult) -> tuple[Verdict, ...]:
     """Return the verdicts of a result, with what writing its masks adds."""
     verdict = grid_verdict(result.scan.geometry)
     return result.verdicts if verdict is None else (*result.verdicts, verdict)
-
-
-class _Reasons:
-    """Collects why numbers are null."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def number(self, path: str, value: float | None, digits: int, why: str) -> float | None:
-        if value is None:
-            self.known.setdefault(path, why)
-            return None
-        return round(float(value), digits) + 0.0
-
-    def estimate(self, path: str, estimate: Estimate, digits: int) -> float | None:
-        return self.number(path, estimate.value, digits, estimate.reason or "it is not known")
-
-    def interval(self, path: str, estimate: Estimate, digits: int) -> list[float] | None:
-        if estimate.low is None or estimate.high is None:
-            self.known.setdefault(path, estimate.reason or "the mask has no threshold spread")
-            return None
-        return [round(float(estimate.low), digits), round(float(estimate.high), digits)]
-
-    def sides(self, path: str, estimates: Mapping[str, Estimate], digits: int) -> SidesPart:
-        return SidesPart(
-            **{name: self.estimate(f"{path}.{name}", e, digits) for name, e in estimates.items()}
-        )
-
-    def ranges(
-        self, path: str, estimates: Mapping[str, Estimate], digits: int
-    ) -> SideIntervalsPart:
-        return SideIntervalsPart(
-            **{name: self.interval(f"{path}.{name}", e, digits) for name, e in estimates.items()}
-        )
 
 
 _NO_REGION = Estimate.unknown("the scan does not show this region, or it cannot be told apart")
@@ -183,7 +155,7 @@ def _why(region: RegionBurden) -> str:
     return next((reason for reason in reasons if reason), "the values are not Hounsfield units")
 
 
-def _lungs(regions: Mapping[str, RegionBurden], method: str, reasons: _Reasons) -> LungsPart:
+def _lungs(regions: Mapping[str, RegionBurden], method: str, reasons: Reasons) -> LungsPart:
     sides = {side: regions.get(side) or _absent(side) for side in SIDES}
     density = {
         side: reasons.number(f"lungs.mean_hu.{side}", region.mean_hu, 1, _why(region))
@@ -197,9 +169,7 @@ def _lungs(regions: Mapping[str, RegionBurden], method: str, reasons: _Reasons) 
     )
 
 
-def _infection(
-    regions: Mapping[str, RegionBurden], method: str, reasons: _Reasons
-) -> InfectionPart:
+def _infection(regions: Mapping[str, RegionBurden], method: str, reasons: Reasons) -> InfectionPart:
     sides = {side: regions.get(side) or _absent(side) for side in SIDES}
     at, total = "infection", sides["total"]
     percents = {side: region.percent for side, region in sides.items()}
@@ -219,7 +189,7 @@ def _infection(
     )
 
 
-def _kinds(at: str, total: RegionBurden, reasons: _Reasons) -> dict[str, float | None]:
+def _kinds(at: str, total: RegionBurden, reasons: Reasons) -> dict[str, float | None]:
     """Return percent and ml of ground glass and of consolidation by name of the field."""
     kinds = {}
     for kind in ("ground_glass", "consolidation"):
@@ -231,7 +201,7 @@ def _kinds(at: str, total: RegionBurden, reasons: _Reasons) -> dict[str, float |
     return kinds
 
 
-def _lobes(path: str, regions: Mapping[str, RegionBurden], reasons: _Reasons) -> LobesPart | None:
+def _lobes(path: str, regions: Mapping[str, RegionBurden], reasons: Reasons) -> LobesPart | None:
     if not any(name in regions for name in LOBES):
         reasons.known[path] = "no lobe mask was given"
         return None
@@ -240,7 +210,7 @@ def _lobes(path: str, regions: Mapping[str, RegionBurden], reasons: _Reasons) ->
     )
 
 
-def _region(path: str, region: RegionBurden | None, reasons: _Reasons) -> RegionPart | None:
+def _region(path: str, region: RegionBurden | None, reasons: Reasons) -> RegionPart | None:
     if region is None:
         reasons.known[path] = str(_NO_REGION.reason)
         return None
@@ -263,7 +233,7 @@ def grade(value: int | None) -> str | None:
     return None if value is None else f"CT-{value}"
 
 
-def _severity(result: CaseResult, reasons: _Reasons) -> SeverityPart:
+def _severity(result: CaseResult, reasons: Reasons) -> SeverityPart:
     scores = result.severity
     for score in (scores.ctss25, scores.tss20, scores.ct_grade):
         if score.value is None:
@@ -299,7 +269,7 @@ def _ends(score: Score) -> list[int] | None:
     return None if score.low is None or score.high is None else [score.low, score.high]
 
 
-def _slices(slices: Iterable[SliceBurden], reasons: _Reasons) -> list[SlicePart]:
+def _slices(slices: Iterable[SliceBurden], reasons: Reasons) -> list[SlicePart]:
     no_lung = "the slice holds no lung"
     return [
         SlicePart(
@@ -323,7 +293,7 @@ def _slices(slices: Iterable[SliceBurden], reasons: _Reasons) -> list[SlicePart]
     ]
 
 
-def _rule(selection: SliceSelection, path: str, reasons: _Reasons) -> SelectionRulePart:
+def _rule(selection: SliceSelection, path: str, reasons: Reasons) -> SelectionRulePart:
     return SelectionRulePart(
         method=selection.method,
         rule=selection.rule,
@@ -332,8 +302,8 @@ def _rule(selection: SliceSelection, path: str, reasons: _Reasons) -> SelectionR
     )
 
 
-def _scan(result: CaseResult, reasons: _Reasons) -> ScanPart:
-    scan, grid, made = result.scan, result.scan.geometry, result.scan.acquisition
+def _scan(scan: Scan, reasons: Reasons) -> ScanPart:
+    grid, made = scan.geometry, scan.acquisition
     slices, rows, columns = grid.shape
     if not grid.spacing_known:
         reasons.known["scan.spacing_mm"] = "pictures carry no scale"

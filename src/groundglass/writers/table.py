@@ -144,7 +144,7 @@ def _scores(document: ResultDocument) -> RenderableType:
             title,
             wording.UNKNOWN if value is None else f"{value}",
             f"({spread})" if ends and ends[0] != ends[1] else "",
-            wording.sentence(why),
+            Text(wording.sentence(why)),
         )
     return Padding(table, (0, 0, 1, 0))
 
@@ -159,7 +159,7 @@ def _verdict_table(verdicts: Sequence[VerdictPart]) -> Table:
         symbol, word = wording.STATUS_WORDS[verdict.status]
         table.add_row(
             Text(f"{symbol} {word}", style=_COLOURS[verdict.status]),
-            wording.check_words(verdict.check),
-            wording.sentence(verdict.found, verdict.done, verdict.effect),
+            Text(wording.check_words(verdict.check)),
+            Text(wording.sentence(verdict.found, verdict.done, verdict.effect)),
         )
     return table

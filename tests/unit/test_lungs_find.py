@@ -1,0 +1,90 @@
+"""Lungs of a scan, and what is said about them."""
+
+import numpy as np
+import pytest
+
+from groundglass.core.scan import Intensity, Scan
+from groundglass.core.verdict import Status
+from groundglass.errors import NoLungsError, UncalibratedError
+from groundglass.lungs.find import LungConfig, find_lungs
+from tests.chests import AIR, TISSUE, Plan, draw
+
+PLAN = Plan()
+FINE = Plan(shape=(60, 150, 150), spacing_mm=(5.0, 2.5, 2.5))
+
+
+def scan_of(hu: np.ndarray, plan: Plan = PLAN) -> Scan:
+    return Scan.from_array(hu, plan.spacing_mm)
+
+
+def checks(scan: Scan, config: LungConfig | None = None) -> dict[str, Status]:
+    return {verdict.check: verdict.status for verdict in find_lungs(scan, config).verdicts}
+
+
+def test_the_mask_lies_on_the_scan_s_grid() -> None:
+    hu, truth = draw(PLAN)
+    scan = scan_of(hu)
+    lungs = find_lungs(scan)
+    assert lungs.geometry is scan.geometry
+    assert lungs.method == "training-free"
+    assert lungs.sides_known
+    assert ((lungs.labels > 0) == (truth > 0)).mean() > 0.99
+    assert not lungs.labels.flags.writeable
+
+
+def test_a_healthy_chest_without_windpipe_has_one_note() -> None:
+    hu, _ = draw(PLAN)
+    assert checks(scan_of(hu)) == {"airway": Status.NOTE}
+
+
+def test_a_windpipe_takes_the_note_away() -> None:
+    plan = Plan(shape=(80, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
+    hu, _ = draw(plan)
+    hu[plan.tube((10.0, 0.0), 9.0, (-200.0, 10.0))] = AIR
+    assert checks(scan_of(hu, plan)) == {}
+
+
+def test_no_lungs_is_an_error_that_says_what_to_check() -> None:
+    hu, truth = draw(PLAN)
+    hu[truth > 0] = TISSUE
+    with pytest.raises(NoLungsError, match="check that the scan shows a chest"):
+        find_lungs(scan_of(hu))
+
+
+def test_values_of_unknown_scale_are_refused() -> None:
+    hu, _ = draw(PLAN)
+    scan = Scan.from_array(hu, PLAN.spacing_mm, intensity=Intensity.UNKNOWN)
+    with pytest.raises(UncalibratedError, match="Hounsfield"):
+        find_lungs(scan)
+
+
+@pytest.mark.parametrize(("side", "name"), [(1, "right"), (2, "left")])
+def test_one_lung_is_named(side: int, name: str) -> None:
+    hu, truth = draw(FINE)
+    hu[truth == 3 - side] = TISSUE
+    verdict = find_lungs(scan_of(hu, FINE)).verdicts[0]
+    assert verdict.check == "lung_sides"
+    assert verdict.status is Status.WARNING
+    assert f"air of the {name} lung only" in verdict.found
+
+
+def test_a_cut_in_the_middle_is_a_warning() -> None:
+    plan = Plan(FINE.shape, FINE.spacing_mm, right_mm=(0, 0, -40.0), left_mm=(0, 0, 40.0))
+    hu, _ = draw(plan)
+    assert checks(scan_of(hu, plan), LungConfig(split_most_mm=2.0))["lung_sides"] is Status.WARNING
+
+
+def test_blank_slices_are_a_warning() -> None:
+    hu, _ = draw(FINE)
+    hu[20:25] = TISSUE
+    verdicts = {v.check: v for v in find_lungs(scan_of(hu, FINE)).verdicts}
+    assert "slices between slices with lung show none" in verdicts["lung_gaps"].found
+
+
+def test_a_repaired_dent_is_a_note_with_its_volume() -> None:
+    plan = Plan(shape=(90, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
+    hu, truth = draw(plan)
+    hu[plan.ball((0.0, 0.0, -130.0), 18.0) & (truth > 0)] = TISSUE
+    verdicts = {v.check: v for v in find_lungs(scan_of(hu, plan)).verdicts}
+    assert verdicts["pleural_repair"].status is Status.NOTE
+    assert "ml in the rib side" in verdicts["pleural_repair"].found
