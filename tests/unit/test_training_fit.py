@@ -23,6 +23,7 @@ from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.errors import ModelError
 from groundglass.models.card import read_card
 from groundglass.models.runtime import Model, verify
+from groundglass.systems.covid_rate.losses import LossConfig
 from groundglass.systems.covid_rate.method import infection_map, prepared
 from groundglass.systems.covid_rate.network import NetworkConfig
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig
@@ -151,7 +152,7 @@ def test_patience_ends_a_stage_and_keeps_the_best(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    recipe = published(learning_rate=float("nan"))
+    recipe = published(loss=LossConfig(lesion_weight=float("nan")))
     with pytest.raises(ModelError, match="no longer a number"):
         train_network(recipe, TrainingData(items()), tmp_path, options=OPTIONS)
 
