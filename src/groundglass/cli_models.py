@@ -22,7 +22,7 @@ from groundglass.models.runtime import verify
 P = ParamSpec("P")
 
 
-def _plainly(command: Callable[P, int]) -> Callable[P, int]:
+def plainly(command: Callable[P, int]) -> Callable[P, int]:
     """Turn errors about data into one sentence and exit code 1."""
 
     @wraps(command)
@@ -45,7 +45,7 @@ def _described(entry: Entry) -> dict[str, Any]:
     return {**card, "origin": entry.origin.value, "file": entry.path.name}
 
 
-@_plainly
+@plainly
 def show_list(*, as_json: bool) -> int:
     """Print all models, return the exit code."""
     catalogue = load_catalogue()
@@ -67,7 +67,7 @@ def show_list(*, as_json: bool) -> int:
     return 0
 
 
-@_plainly
+@plainly
 def show_card(name: str, *, as_json: bool) -> int:
     """Print one card, return the exit code."""
     entry = load_catalogue().find(name)
@@ -105,7 +105,7 @@ def _card_lines(card: ModelCard) -> list[tuple[str, str]]:
     return lines
 
 
-@_plainly
+@plainly
 def add_from_file(source: Path, *, force: bool) -> int:
     """Add a model, return the exit code."""
     entry = add_model(source, force=force)
@@ -117,7 +117,7 @@ def add_from_file(source: Path, *, force: bool) -> int:
     return 0
 
 
-@_plainly
+@plainly
 def show_verified(name: str | None, *, as_json: bool) -> int:
     """Verify one model or all, return 1 if one is not sound."""
     catalogue = load_catalogue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,185 @@ models_app = typer.Typer(
 )
 
 
+class Preset(StrEnum):
+    """Recipes of a system."""
+
+    PUBLISHED = "published"
+    OURS = "ours"
+
+
+class Device(StrEnum):
+    """What to train on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class PairMode(StrEnum):
+    """How synthetic pairs are made."""
+
+    IMPROVED = "improved"
+    FAITHFUL = "faithful"
+
+
+System = Annotated[str, typer.Argument(metavar="SYSTEM", help="The system, e.g. covid-rate.")]
+Data = Annotated[Path, typer.Option(help="Folder of the data set in its original layout.")]
+PresetOption = Annotated[Preset, typer.Option(help="As published, or as we advise.")]
+Fold = Annotated[
+    str | None, typer.Option(metavar="K|all", help="Hold out fold K, or each fold in turn.")
+]
+Init = Annotated[str, typer.Option(metavar="random|imagenet|FILE", help="Weights to start from.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", help="Settings of the recipe as JSON.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")]
+AllowLeak = Annotated[
+    bool,
+    typer.Option("--allow-leak", help="Train although a picture lies on two sides of the split."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="What to train on.")]
+Devices = Annotated[int, typer.Option(min=1, help="How many of them.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
 def add_bench(app: typer.Typer) -> None:
     """Put the commands of the bench on the command line."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(synthesize)
     app.add_typer(models_app)
+
+
+def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    system: System,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    preset: PresetOption = Preset.OURS,
+    fold: Fold = None,
+    init: Init = "random",
+    recipe: RecipeFile = None,
+    resume: Resume = False,
+    allow_leak: AllowLeak = False,
+    enhance: Annotated[
+        bool,
+        typer.Option(
+            "--enhance", help="Go on with the surest answers on the part test, without its labels."
+        ),
+    ] = False,
+    device: DeviceOption = Device.AUTO,
+    devices: Devices = 1,
+    machines: Annotated[int, typer.Option(min=1, help="How many machines take part.")] = 1,
+    strategy: Annotated[str, typer.Option(help="How devices share the work, e.g. ddp.")] = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train a system and write weights, card and all that is needed to repeat it."""
+    from groundglass.cli_bench import TrainRequest, run_training  # noqa: PLC0415
+
+    request = TrainRequest(
+        system=system,
+        data=data,
+        out=out,
+        preset=preset.value,
+        fold=fold,
+        init=init,
+        recipe=recipe,
+        resume=resume,
+        allow_leak=allow_leak,
+        enhance=enhance,
+        device=device.value,
+        devices=devices,
+        machines=machines,
+        strategy=strategy,
+        seed=seed,
+        quiet=quiet,
+    )
+    raise typer.Exit(run_training(request))
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    system: System,
+    data: Data,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
+    ] = None,
+    no_train: Annotated[
+        bool, typer.Option("--no-train", help="Measure the model; never train.")
+    ] = False,
+    split: Annotated[
+        str | None, typer.Option(help="Part of the data set: test, train or pseudo.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for tables and page; needed to train."),
+    ] = None,
+    preset: PresetOption = Preset.OURS,
+    fold: Fold = None,
+    init: Init = "random",
+    recipe: RecipeFile = None,
+    resume: Resume = False,
+    allow_leak: AllowLeak = False,
+    device: DeviceOption = Device.AUTO,
+    devices: Devices = 1,
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model, or cross-validate a recipe, beside published figures."""
+    from groundglass.cli_bench import (  # noqa: PLC0415
+        EvaluateRequest,
+        TrainRequest,
+        run_evaluation,
+    )
+
+    training = TrainRequest(
+        system=system,
+        data=data,
+        out=out,
+        preset=preset.value,
+        fold=fold,
+        init=init,
+        recipe=recipe,
+        resume=resume,
+        allow_leak=allow_leak,
+        device=device.value,
+        devices=devices,
+        seed=seed,
+        quiet=quiet or as_json,
+    )
+    request = EvaluateRequest(
+        training=training,
+        model=model,
+        no_train=no_train,
+        split=split,
+        as_json=as_json,
+        threads=threads,
+    )
+    raise typer.Exit(run_evaluation(request))
+
+
+def synthesize(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    infected: Annotated[
+        Path, typer.Option(help="Folder with slices and lesion masks, lung masks if there are.")
+    ],
+    healthy: Annotated[Path, typer.Option(help="Folder with healthy slices, or healthy scans.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")],
+    mode: Annotated[
+        PairMode, typer.Option(help="Aligned by the lungs, or as the published code does.")
+    ] = PairMode.IMPROVED,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Lay lesions into healthy lungs: synthetic slices with masks, each with its record."""
+    from groundglass.cli_bench import run_synthesis  # noqa: PLC0415
+
+    raise typer.Exit(run_synthesis(infected, healthy, out, mode=mode.value, seed=seed, quiet=quiet))
 
 
 @models_app.command("list")

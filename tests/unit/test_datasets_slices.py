@@ -20,7 +20,7 @@ from groundglass.datasets.covid_ct_rate import (
     read_values,
     write_fake,
 )
-from groundglass.datasets.finding import open_slices
+from groundglass.datasets.finding import open_slices, parts_in
 from groundglass.errors import ReadError
 
 
@@ -128,6 +128,9 @@ def test_a_folder_is_recognised(tmp_path: Path) -> None:
     assert semi.items[2].read().kinds_known
     assert open_slices(tmp_path / "semi" / "Dataset", ["pseudo"]).items[0].annotator == "network"
     assert open_slices(tmp_path / "rate", ["train"]).dataset == "covid-ct-rate"
+    assert parts_in(tmp_path / "semi") == ("train", "pseudo", "test")
+    assert parts_in(tmp_path / "rate") == ("train",)
+    assert parts_in(tmp_path / "nothing") == ()
     with pytest.raises(ReadError, match="no part but train"):
         open_slices(tmp_path / "rate", ["test"])
     with pytest.raises(ReadError, match="holds neither"):

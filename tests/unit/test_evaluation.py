@@ -165,7 +165,12 @@ def test_models_are_compared_slice_by_slice() -> None:
 def test_a_slice_without_reference_is_refused() -> None:
     item = hu_items(1)[0]
     with pytest.raises(ReadError, match="without a reference"):
-        score_slice(item, Slice(np.zeros((4, 4)), Intensity.HU, None), np.zeros((1, 4, 4), np.float32), (0.5,))
+        score_slice(
+            item,
+            Slice(np.zeros((4, 4)), Intensity.HU, None),
+            np.zeros((1, 4, 4), np.float32),
+            (0.5,),
+        )
 
 
 def test_baselines_answer_for_pictures_and_hu(tmp_path: Path) -> None:

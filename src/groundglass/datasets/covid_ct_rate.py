@@ -255,17 +255,19 @@ def fake_slice(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return HU, lesion mask and lungs by side of one made-up slice."""
     y, x = np.mgrid[:side, :side] * (128 / side)
-    reach = np.hypot((y - 64) / 54, (x - 64) / 62)
+    y, x = y + generator.uniform(-6, 6), x + generator.uniform(-3, 3)
+    reach = np.hypot((y - 64) / generator.uniform(46, 54), (x - 64) / generator.uniform(56, 62))
     hu = np.where(reach < 1, 40.0, -1000.0)
     hu[(reach > 0.86) & (reach < 0.92)] = 700
     lungs = np.zeros((side, side), np.uint8)
-    for label, middle in ((1, 36), (2, 92)):
-        lungs[np.hypot((y - 64) / 36, (x - middle) / 19) < 1] = label
+    for label, middle in ((1, 38), (2, 90)):
+        tall, wide = generator.uniform(24, 36), generator.uniform(12, 18)
+        lungs[np.hypot((y - 64) / tall, (x - middle) / wide) < 1] = label
     hu[lungs > 0] = -850
     lesion = np.zeros((side, side), np.uint8)
     for _ in range(lesions):
-        row = 64 + generator.uniform(-18, 18)
-        column = (36, 92)[int(generator.integers(2))] + generator.uniform(-6, 6)
+        row = 64 + generator.uniform(-14, 14)
+        column = (38, 90)[int(generator.integers(2))] + generator.uniform(-4, 4)
         lesion[(np.hypot(y - row, x - column) < generator.uniform(7, 12)) & (lungs > 0)] = 1
     hu[lesion > 0] = -350
     hu += generator.normal(0, 15, hu.shape)

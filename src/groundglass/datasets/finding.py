@@ -55,6 +55,18 @@ def open_slices(root: Path, splits: Sequence[str]) -> SliceSet:
     raise ReadError(msg)
 
 
+def parts_in(root: Path) -> tuple[str, ...]:
+    """Return the parts that are there: ``train`` first, then ``pseudo`` and ``test``."""
+    found = []
+    for part in SPLITS:
+        try:
+            open_slices(root, [part])
+        except ReadError:
+            continue
+        found.append(part)
+    return tuple(found)
+
+
 def _semiseg(place: Path, splits: Sequence[str]) -> SliceSet:
     items: list[SliceItem] = []
     for split in splits:

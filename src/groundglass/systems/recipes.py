@@ -98,6 +98,10 @@ class Recipe(Protocol):
         """What goes onto the card."""
 
     @property
+    def annotators(self) -> tuple[str, ...]:
+        """Whose masks are trained on: ``doctor``, ``network``."""
+
+    @property
     def average_decay(self) -> float | None:
         """Decay of the running average of weights that is kept; ``None`` to keep the last ones."""
 

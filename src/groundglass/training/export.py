@@ -91,7 +91,7 @@ def export_model(
     checks = [generator.random((2, 1, *size), dtype=np.float32)]
     checks += [one[None, None] for one in real[:CHECK_SLICES]]
     with torch.inference_mode():
-        wanted = [outer(torch.from_numpy(one)).numpy() for one in checks]
+        wanted = [outer(torch.tensor(one)).numpy() for one in checks]
     write_onnx(outer, path, size)
     card = _card(recipe, network, origins, path)
     entry = Entry(card, path, Origin.FILE)

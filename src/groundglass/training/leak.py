@@ -1,8 +1,9 @@
 """The leak guard: the same picture must not lie on two sides of a split.
 
-Pictures are compared as small tone maps, each in its eight turns and mirror images, by
-correlation. That finds copies that were turned, mirrored, scaled or compressed again, and
-neighbouring slices of one scan; it does not find pictures cut to another frame.
+Pictures are compared as small maps of tones without their coarse shading, each in its eight turns
+and mirror images, by correlation. That finds copies that were turned, mirrored, scaled or
+compressed again, and neighbouring slices of one scan; it does not find pictures cut to another
+frame.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from groundglass.core.scan import Intensity
 from groundglass.datasets.slices import Slice, SliceItem
@@ -21,9 +23,12 @@ from groundglass.imaging.tone import align_hu, align_picture, resized
 
 SIDE_PX = 32
 """Height and width of the compared maps."""
-SAME_FROM = 0.9
-"""Correlation from which two pictures are taken for the same."""
-RELATED_FROM = 0.87
+SHADING_PX = 3.0
+"""Standard deviation of the Gaussian whose result is taken off as shading."""
+SAME_FROM = 0.8
+"""Correlation from which two pictures are taken for the same or for neighbours in one scan. Slices
+10 mm apart reach 0.85 to 0.95, mid-lung slices of different patients at most 0.56."""
+RELATED_FROM = 0.75
 """Correlation from which two pictures are taken to come from one source, and never parted."""
 NAMED_PAIRS = 5
 _BLOCK = 512
@@ -48,7 +53,7 @@ class Prints:
     names: tuple[str, ...]
     """Names of the pictures."""
     maps: NDArray[np.float32]
-    """(pictures, 32 x 32) tones, each of mean 0 and length 1."""
+    """(pictures, 32 x 32) tones without shading, each of mean 0 and length 1."""
     digests: tuple[str, ...]
     """Hash of the pixels of each, the same for all turns and mirror images."""
 
@@ -66,9 +71,10 @@ def prints_of(items: Sequence[SliceItem]) -> Prints:
 
 def _map_of(one: Slice) -> NDArray[np.float32]:
     align = align_hu if one.intensity is Intensity.HU else align_picture
-    tones = resized(align(one.values), (SIDE_PX, SIDE_PX)).ravel()
-    centred = tones - tones.mean()
-    return centred / max(float(np.linalg.norm(centred)), 1e-6)
+    tones = resized(align(one.values), (SIDE_PX, SIDE_PX))
+    detail = (tones - ndimage.gaussian_filter(tones, SHADING_PX)).ravel()
+    centred = detail - detail.mean()
+    return np.asarray(centred, np.float32) / max(float(np.linalg.norm(centred)), 1e-6)
 
 
 def _turned(maps: NDArray[np.float32]) -> list[NDArray[np.float32]]:

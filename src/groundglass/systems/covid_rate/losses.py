@@ -26,27 +26,38 @@ class LossConfig:
     """Added above and below in the Tversky index."""
 
 
-def weighted_entropy(logits: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
+def weighted_entropy(
+    logits: Tensor, labels: Tensor, config: LossConfig, weights: Tensor | float = 1.0
+) -> Tensor:
     """Return the mean over pixels of cross-entropy times ``1 + lesion_weight * label``."""
     entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return (entropy * (1 + config.lesion_weight * labels)).mean()
+    return (weights * entropy * (1 + config.lesion_weight * labels)).mean()
 
 
-def tversky_index(shares: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
+def tversky_index(
+    shares: Tensor, labels: Tensor, config: LossConfig, weights: Tensor | float = 1.0
+) -> Tensor:
     """Return the Tversky index of probabilities, all pixels together, in 0..1."""
-    hit = (shares * labels).sum()
-    missed = ((1 - shares) * labels).sum()
-    wrong = (shares * (1 - labels)).sum()
+    hit = (weights * shares * labels).sum()
+    missed = (weights * (1 - shares) * labels).sum()
+    wrong = (weights * shares * (1 - labels)).sum()
     weighted = config.miss_weight * missed + (1 - config.miss_weight) * wrong
     return (hit + config.smooth) / (hit + weighted + config.smooth)
 
 
-def focal_tversky(shares: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
+def focal_tversky(
+    shares: Tensor, labels: Tensor, config: LossConfig, weights: Tensor | float = 1.0
+) -> Tensor:
     """Return ``(1 - Tversky index) ** focus``."""
-    return (1 - tversky_index(shares, labels, config)).clamp(min=LEAST).pow(config.focus)
+    return (1 - tversky_index(shares, labels, config, weights)).clamp(min=LEAST).pow(config.focus)
 
 
-def covid_rate_loss(logits: Tensor, labels: Tensor, config: LossConfig | None = None) -> Tensor:
+def covid_rate_loss(
+    logits: Tensor,
+    labels: Tensor,
+    config: LossConfig | None = None,
+    weights: Tensor | float = 1.0,
+) -> Tensor:
     """Return weighted cross-entropy plus focal Tversky loss.
 
     Parameters
@@ -54,7 +65,10 @@ def covid_rate_loss(logits: Tensor, labels: Tensor, config: LossConfig | None = 
     logits, labels : Tensor
         Of one shape; labels 0 or 1.
     config : LossConfig, optional
+    weights : Tensor or float
+        Weight of every pixel, of a shape that fits.
     """
     config = config or LossConfig()
     shares = torch.sigmoid(logits)
-    return weighted_entropy(logits, labels, config) + focal_tversky(shares, labels, config)
+    entropy = weighted_entropy(logits, labels, config, weights)
+    return entropy + focal_tversky(shares, labels, config, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from groundglass.systems.covid_rate.losses import LossConfig, covid_rate_loss
 from groundglass.systems.covid_rate.method import prepared
 from groundglass.systems.covid_rate.network import CovidRateNetwork, NetworkConfig
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData
+
+PSEUDO = "enhancement"
+"""The annotator of slices that a network marked in an enhancement."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class PublishedConfig:
     """Largest change of all tones; not published."""
     threshold: float = 0.3
     """Probability above which a pixel is infected."""
+    pseudo_weight: float = 0.5
+    """Weight of slices marked by a network in an enhancement; not published."""
 
 
 class PublishedRecipe:
@@ -66,6 +71,7 @@ class PublishedRecipe:
 
     system = "covid-rate"
     preset = "published"
+    annotators = ("doctor",)
     average_decay = None
     precision = "32-true"
     gradient_clip = None
@@ -96,6 +102,10 @@ class PublishedRecipe:
         steps = max(-(-count // self.config.batch), 1) * self.config.epochs
         return (Stage("main", steps, self.config.batch),)
 
+    def tuning(self, epochs: int, learning_rate: float) -> PublishedRecipe:
+        """Return the recipe of a short training that starts from a trained network."""
+        return PublishedRecipe(replace(self.config, epochs=epochs, learning_rate=learning_rate))
+
     def network(self) -> nn.Module:
         """Return a new network."""
         return CovidRateNetwork(self.config.network)
@@ -105,9 +115,17 @@ class PublishedRecipe:
         return nn.Sequential(network, nn.Sigmoid())
 
     def sources(self, stage: int, data: TrainingData) -> Sequence[Source]:  # noqa: ARG002
-        """Return the slices with masks as one source."""
-        stacks = [self._stack(item.read()) for item in data.items]
-        return [Source("slices", np.stack(stacks), 1.0)]
+        """Return the slices drawn by doctors, and those a network marked in an enhancement."""
+        pseudo = [item for item in data.items if item.annotator == PSEUDO]
+        found = []
+        for name, items, weight in (
+            ("doctor", [item for item in data.items if item.annotator == "doctor"], 1.0),
+            (PSEUDO, pseudo, self.config.pseudo_weight),
+        ):
+            if items:
+                stacks = np.stack([self._stack(item.read()) for item in items])
+                found.append(Source(name, stacks, 1.0, weights=(weight,)))
+        return found
 
     def _stack(self, one: Slice) -> NDArray[np.float16]:
         preparation = self.facts.preparation
@@ -124,7 +142,7 @@ class PublishedRecipe:
         generator: Generator,
     ) -> Mapping[str, Tensor]:
         """Return slices turned, mirrored, zoomed and shifted in tone, with their masks."""
-        stacks, _ = draw(sources, count, generator)
+        stacks, weights = draw(sources, count, generator)
         moved = functional.grid_sample(
             stacks, self._grid(stacks, generator), padding_mode="zeros", align_corners=False
         )
@@ -132,7 +150,8 @@ class PublishedRecipe:
         shift = (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1) * limit
         inside = moved[:, :1] > 0
         image = torch.where(inside, (moved[:, :1] + shift).clamp(0, 1), moved[:, :1])
-        return {"image": image, "mask": (moved[:, 1:] > 0.5).float()}
+        mask = (moved[:, 1:] > 0.5).float()
+        return {"image": image, "mask": mask, "weight": weights}
 
     def _grid(self, stacks: Tensor, generator: Generator) -> Tensor:
         config, count = self.config, len(stacks)
@@ -150,7 +169,9 @@ class PublishedRecipe:
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the published loss with the penalty of the context block."""
         logits = network(batch["image"]).float()
-        return covid_rate_loss(logits, batch["mask"], self.config.loss) + network.penalty()
+        weights = batch["weight"][:, :, None, None]
+        loss = covid_rate_loss(logits, batch["mask"], self.config.loss, weights)
+        return loss + network.penalty()
 
     def optimiser(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -72,6 +72,8 @@ class OursConfig:
     """Weight of the loss at a quarter of the size."""
     consolidation_weight: float = 0.5
     """Weight of consolidation in the loss."""
+    pseudo_weight: float = 0.5
+    """Weight of slices marked by a network in an enhancement."""
     dice_weight: float = 1.0
     """Weight of soft Dice against cross-entropy."""
     threshold: float = 0.35
@@ -90,6 +92,7 @@ class OursRecipe:
 
     system = "covid-rate"
     preset = "ours"
+    annotators = ("doctor", "network")
     gradient_clip = 5.0
     patience = None
 
@@ -119,6 +122,13 @@ class OursRecipe:
         """Return the stages."""
         return tuple(Stage(s.name, s.steps, self.config.batch) for s in self.config.stages)
 
+    def tuning(self, epochs: int, learning_rate: float) -> OursRecipe:
+        """Return the recipe of a short training that starts from a trained network."""
+        stage = StageConfig(
+            "tuning", 60 * epochs, learning_rate, {"doctor": 0.5, "enhancement": 0.5}
+        )
+        return OursRecipe(replace(self.config, stages=(stage,)))
+
     def network(self) -> nn.Module:
         """Return a new network."""
         return InfectionNetwork(self.config.network)
@@ -140,12 +150,13 @@ class OursRecipe:
     def _source(self, name: str, items: Sequence[SliceItem], share: float) -> Source:
         slices = [item.read() for item in items]
         known = all(one.kinds_known for one in slices)
+        weight = self.config.pseudo_weight if name == "enhancement" else 1.0
         return Source(
             name,
             np.stack([self._stack(one) for one in slices]),
             share,
             (200.0, 255.0, 255.0),
-            (1.0, self.config.consolidation_weight if known else 0.0),
+            (weight, weight * self.config.consolidation_weight if known else 0.0),
         )
 
     def _stack(self, one: Slice) -> NDArray[np.uint8]:

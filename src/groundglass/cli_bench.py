@@ -1,0 +1,285 @@
+"""Training, evaluation and synthetic pairs as the command line does them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich import box
+from rich.table import Table
+
+from groundglass.cli_models import plainly
+from groundglass.console import complain, hushed, out_console, progress_bar
+from groundglass.core.progress import OnProgress
+from groundglass.datasets.finding import open_slices, parts_in
+from groundglass.datasets.slices import SliceSet
+from groundglass.errors import ModelError, ReadError
+from groundglass.evaluation.cross_validate import evaluate_folds
+from groundglass.evaluation.evaluate import (
+    PUBLISHED,
+    evaluate_model,
+    predictor,
+    thresholds_of,
+)
+from groundglass.evaluation.result import Evaluation, write_evaluation
+from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.runtime import Model
+from groundglass.systems.covid_rate.folders import synthesize_folder
+from groundglass.systems.covid_rate.synthesis import Mode, SynthesisConfig
+
+if TYPE_CHECKING:
+    from groundglass.systems.recipes import Recipe
+    from groundglass.training.run import Run
+
+TRAIN_LIBRARIES = ("torch", "lightning", "safetensors", "onnxscript")
+STOPPED = 130
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train."""
+
+    system: str
+    data: Path
+    out: Path | None
+    preset: str
+    fold: str | None = None
+    init: str = "random"
+    recipe: Path | None = None
+    resume: bool = False
+    allow_leak: bool = False
+    enhance: bool = False
+    device: str = "auto"
+    devices: int = 1
+    machines: int = 1
+    strategy: str = "auto"
+    seed: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to measure."""
+
+    training: TrainRequest
+    model: str | None
+    no_train: bool
+    split: str | None
+    as_json: bool
+    threads: int
+
+
+@plainly
+def run_training(request: TrainRequest) -> int:
+    """Train, say where it lies, return the exit code."""
+    _require_extra()
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
+            run = _train(request, _all_parts(request.data), on_progress)
+            places = [entry.path.parent for entry in run.entries.values()]
+            if request.enhance:
+                places.append(_enhance(request, run, on_progress))
+    except KeyboardInterrupt:
+        complain("Stopped; the same command with --resume goes on from the last checkpoint.")
+        return STOPPED
+    if not request.quiet:
+        console = out_console()
+        for place in places:
+            console.print(f"Trained: {place}", soft_wrap=True, markup=False)
+        console.print("Add it with: groundglass models add FOLDER", markup=False)
+    return 0
+
+
+def _require_extra() -> None:
+    missing = [name for name in TRAIN_LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        msg = f"training needs {', '.join(missing)}: pip install 'groundglass[train]'"
+        raise ModelError(msg)
+
+
+def _all_parts(data: Path) -> SliceSet:
+    parts = parts_in(data)
+    if "train" not in parts:
+        return open_slices(data, ["train"])
+    return open_slices(data, parts)
+
+
+def _train(request: TrainRequest, slices: SliceSet, on_progress: OnProgress) -> Run:
+    from groundglass.training.fit import FitOptions  # noqa: PLC0415 - loads torch
+    from groundglass.training.run import RunOptions, train_run  # noqa: PLC0415
+
+    assert request.out is not None
+    options = RunOptions(
+        folds=_folds(request.fold, RunOptions().fold_count),
+        seed=request.seed,
+        init=request.init,
+        allow_leak=request.allow_leak,
+        resume=request.resume,
+        root=request.data,
+        fit=FitOptions(
+            accelerator=request.device,
+            devices=request.devices,
+            machines=request.machines,
+            strategy=request.strategy,
+        ),
+    )
+    try:
+        return train_run(_recipe(request), slices, request.out, options, on_progress)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _folds(text: str | None, count: int) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if text == "all":
+        return tuple(range(count))
+    if not text.isdigit() or int(text) >= count:
+        msg = f"--fold is a number from 0 to {count - 1}, or all; found '{text}'"
+        raise typer.BadParameter(msg)
+    return (int(text),)
+
+
+def _recipe(request: TrainRequest) -> Recipe:
+    from groundglass.training.presets import recipe_for  # noqa: PLC0415 - loads torch
+
+    try:
+        settings = request.recipe.read_text(encoding="utf-8") if request.recipe else None
+        return recipe_for(request.system, request.preset, settings)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _enhance(request: TrainRequest, run: Run, on_progress: OnProgress) -> Path:
+    from groundglass.training.enhance import Trained, TunableRecipe, enhance  # noqa: PLC0415
+    from groundglass.training.fit import FitOptions  # noqa: PLC0415
+    from groundglass.training.run import FULL, initial_network  # noqa: PLC0415
+
+    target = [item for item in run.items if item.split == "test"]
+    if FULL not in run.entries or not target:
+        msg = "--enhance needs the part test of the data set, and training without --fold"
+        raise ReadError(msg)
+    entry = run.entries[FULL]
+    recipe = _recipe(request)
+    if not isinstance(recipe, TunableRecipe):
+        msg = f"{request.system} ({request.preset}) has no enhancement"
+        raise ModelError(msg)
+    network = initial_network(recipe, str(entry.path.with_suffix(".safetensors")))
+    assert network is not None
+    labelled = [item for item in run.items if item.split == "train"]
+    fit = FitOptions(accelerator=request.device, devices=request.devices)
+    folder = run.folder / "enhanced"
+    found = enhance(
+        recipe, Trained(network, entry, labelled), target, folder, fit=fit, on_progress=on_progress
+    )
+    return found.entry.path.parent
+
+
+@plainly
+def run_evaluation(request: EvaluateRequest) -> int:
+    """Measure, show or print, return the exit code."""
+    training = request.training
+    if training.system not in PUBLISHED:
+        msg = f"systems to evaluate are {', '.join(sorted(PUBLISHED))}; found '{training.system}'"
+        raise typer.BadParameter(msg)
+    trains = not request.no_train and request.model is None
+    if trains and training.out is None:
+        msg = "cross-validation needs a folder (-o OUT); or name a --model, or say --no-train"
+        raise typer.BadParameter(msg)
+    if trains:
+        _require_extra()
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=training.quiet) as on_progress:
+            work = _cross_validate if trains else _measure
+            found, files = work(request, on_progress)
+    except KeyboardInterrupt:
+        complain("Stopped.")
+        return STOPPED
+    if request.as_json:
+        sys.stdout.write(found.to_json())
+    else:
+        _show(found, files)
+    return 0
+
+
+def _measure(
+    request: EvaluateRequest, on_progress: OnProgress
+) -> tuple[Evaluation, tuple[Path, ...]]:
+    training = request.training
+    entry = load_catalogue().find(request.model or DEFAULT, training.system)
+    parts = parts_in(training.data)
+    split = request.split or ("test" if "test" in parts else "train")
+    try:
+        slices = open_slices(training.data, [split])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    model = Model(entry, request.threads)
+    found = evaluate_model(model, slices, split, on_progress=on_progress)
+    if training.out is None:
+        return found, ()
+    threshold = thresholds_of(model.card)[0]
+    files = write_evaluation(found, training.out, slices.items, predictor(model), threshold)
+    return found, files
+
+
+def _cross_validate(
+    request: EvaluateRequest, on_progress: OnProgress
+) -> tuple[Evaluation, tuple[Path, ...]]:
+    training = request.training
+    assert training.out is not None
+    slices = _all_parts(training.data)
+    run = _train(replace(training, fold=training.fold or "all"), slices, on_progress)
+    assert run.split is not None
+    entries = {int(name.removeprefix("fold-")): entry for name, entry in run.entries.items()}
+    folds = {fold: run.split.folds[fold] for fold in entries}
+    leak = next((e.card.leak for e in entries.values() if e.card.leak), None)
+    found = evaluate_folds(slices, run.items, folds, entries, leak=leak, on_progress=on_progress)
+    return found, write_evaluation(found, training.out / "evaluation")
+
+
+def _show(found: Evaluation, files: tuple[Path, ...]) -> None:
+    console = out_console()
+    title = f"{found.model} on {found.dataset}, {found.split}: {len(found.scores)} slices"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("Metric", no_wrap=True)
+    table.add_column("Value", justify="right")
+    table.add_column("95 %", no_wrap=True)
+    for name in found.baselines:
+        table.add_column(name, justify="right")
+    methods = [name for name in found.published if set(found.published[name]) & set(found.metrics)]
+    for name in methods:
+        table.add_column(f"{name} (published)", justify="right")
+    for metric, one in found.metrics.items():
+        span = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        beside = [figures[metric].value for figures in found.baselines.values()]
+        beside += [found.published[name].get(metric) for name in methods]
+        table.add_row(metric, _number(one.value), span, *(_number(value) for value in beside))
+    console.print(table)
+    for note in found.notes:
+        console.print(f"Note: {note}.", markup=False)
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+@plainly
+def run_synthesis(  # noqa: PLR0913 - from where, to where, how
+    infected: Path, healthy: Path, out: Path, *, mode: str, seed: int, quiet: bool
+) -> int:
+    """Make synthetic pairs, say how many were kept, return the exit code."""
+    config = SynthesisConfig(mode=Mode(mode))
+    with hushed() as talk, progress_bar(talk, quiet=quiet) as on_progress:
+        records = synthesize_folder(infected, healthy, out, config, seed, on_progress)
+    kept = sum(record.kept for record in records)
+    if not quiet:
+        refused = json.dumps(len(records) - kept)
+        out_console().print(f"{kept} pairs in {out}, {refused} refused; see records.csv.")
+    return 0 if kept else 1
