@@ -16,6 +16,7 @@ DEMO_OUT ?= demo-out
 TESTS ?= tests
 PYTEST_ARGS ?=
 CODE := src tests benchmarks scripts
+FAST := tests/unit tests/properties tests/test_architecture.py tests/test_docs.py
 
 RUN := $(VENV)/bin/python
 
@@ -41,7 +42,7 @@ lint: $(VENV)/.ready-dev
 	"$(VENV)/bin/lint-imports"
 
 fast-tests: $(VENV)/.ready-dev
-	"$(RUN)" -m pytest -n auto --maxprocesses 8 -q -m "not slow and not data" $(TESTS)
+	"$(RUN)" -m pytest -n auto --maxprocesses 8 -q -m "not slow and not data" $(FAST)
 
 format: $(VENV)/.ready-dev
 	"$(RUN)" -m ruff format $(CODE)

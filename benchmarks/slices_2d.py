@@ -83,9 +83,15 @@ def summary(masks: Sequence[Mask], truths: Sequence[Mask], rounds: int) -> dict[
     }
 
 
-def _correlation(overlaps: Sequence[Overlap]) -> float:
-    found = [o.tp + o.fp for o in overlaps]
-    return float(np.corrcoef(found, [o.tp + o.fn for o in overlaps])[0, 1])
+def _correlation(overlaps: Sequence[Overlap]) -> float | None:
+    found, true = [o.tp + o.fp for o in overlaps], [o.tp + o.fn for o in overlaps]
+    if len(set(found)) < 2 or len(set(true)) < 2:
+        return None
+    return round(float(np.corrcoef(found, true)[0, 1]), 4)
+
+
+def _shown(value: float | None) -> str:
+    return "   n/a" if value is None else f"{value:6.3f}"
 
 
 def show(title: str, result: dict[str, Any]) -> None:
@@ -96,14 +102,10 @@ def show(title: str, result: dict[str, Any]) -> None:
         f"{'prec':>6}"
     )
     for name, row in result["averages"].items():
-        low, high = row["interval"] or (float("nan"), float("nan"))
-        numbers = " ".join(
-            "   n/a" if row[key] is None else f"{row[key]:6.3f}"
-            for key in ("sensitivity", "specificity", "precision")
-        )
-        print(
-            f"  {name:<14}{row['count']:>4}  {row['dice']:6.3f}  {low:.3f} - {high:.3f}   {numbers}"
-        )
+        low, high = row["interval"] or (None, None)
+        rest = " ".join(_shown(row[key]) for key in ("sensitivity", "specificity", "precision"))
+        ends = f"{_shown(low)} -{_shown(high)}"
+        print(f"  {name:<14}{row['count']:>4}  {_shown(row['dice'])}  {ends}  {rest}")
     one = result["infnet"]
     print(
         f"  Inf-Net's own averages: Dice mean {one['dice_mean']:.3f}, max {one['dice_max']:.3f}, "
@@ -111,7 +113,7 @@ def show(title: str, result: dict[str, Any]) -> None:
         f"specificity {one['specificity_mean']:.3f}, MAE {one['mae']:.3f}"
     )
     print(
-        f"  correlation of infected area {result['area_correlation']:.3f}; Dice at 0, 10, 25, 50,"
+        f"  correlation of infected area {result['area_correlation']}; Dice at 0, 10, 25, 50,"
         f" 75, 90, 100 %: {result['dice_quantiles']}"
     )
 

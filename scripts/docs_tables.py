@@ -41,15 +41,16 @@ def table(kind: str, module: str = "", name: str = "") -> str:
 def schema_tables(schema: Mapping[str, Any]) -> str:
     """Return a section for every object of a JSON Schema, in the order in which they are met."""
     sections: list[str] = []
-    waiting: list[tuple[str, Mapping[str, Any]]] = [("The document", schema)]
+    waiting: list[tuple[str, Mapping[str, Any]]] = [("", schema)]
     seen: set[str] = set()
     while waiting:
-        title, part = waiting.pop(0)
+        path, part = waiting.pop(0)
+        title = f"`{path}`" if path else "The document"
         sections.append(_section(title, part, schema["$defs"]))
-        for path, kind in _parts(part):
+        for name, kind in _parts(part):
             if kind not in seen:
                 seen.add(kind)
-                waiting.append((f"`{path}`", schema["$defs"][kind]))
+                waiting.append((f"{path}.{name}".lstrip("."), schema["$defs"][kind]))
     return "\n".join(sections)
 
 
@@ -64,8 +65,9 @@ def _section(title: str, part: Mapping[str, Any], kinds: Mapping[str, Any]) -> s
 
 
 def _parts(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield field and class of every object a part holds."""
-    for name, value in part.get("properties", {}).items():
+    """Yield field, a list with brackets, and class of every object a part holds."""
+    for field, value in part.get("properties", {}).items():
+        name = f"{field}[]" if '"array"' in json.dumps(value) else field
         for kind in re.findall(r"#/\$defs/(\w+)", json.dumps(value)):
             yield name, kind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -16,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from tests.fuzzing.case import Case, Random, chest_hu, chest_slices, cut, flip_bytes, flipped
-from tests.series import compress, make_enhanced
+from tests.series import compress, make_enhanced, make_slices
 
 Change = Callable[[bytes, Random], bytes]
 
@@ -85,7 +86,11 @@ def as_bytes(dataset: Dataset) -> bytes:
     mode = pydicom.config.settings.writing_validation_mode
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
     try:
-        dataset.save_as(stream, enforce_file_format=True)
+        if "PixelData" in dataset:
+            dataset["PixelData"].VR = "OB" if dataset["PixelData"].is_undefined_length else "OW"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset.save_as(stream, enforce_file_format=True)
     finally:
         pydicom.config.settings.writing_validation_mode = mode
     return stream.getvalue()
@@ -218,6 +223,8 @@ def _enhanced() -> Iterator[Case]:
     def edited(edit: Callable[[Dataset], object]) -> Any:
         def build(folder: Path, _: Random) -> Path:
             dataset = make_enhanced(chest_hu(), 14.0)
+            shared = dataset.SharedFunctionalGroupsSequence[0]
+            shared.PixelMeasuresSequence[0].PixelSpacing = [5.6, 5.6]
             edit(dataset)
             return write_series(folder, [as_bytes(dataset)])
 
@@ -263,8 +270,6 @@ _PIXELS: dict[str, Callable[[Any, Random], Any]] = {
 
 
 def _with_pixels(change: Callable[[Any, Random], Any]) -> Any:
-    from tests.series import make_slices
-
     def build(folder: Path, random: Random) -> Path:
         hu = np.asarray(change(chest_hu(), random)).astype(np.int16)
         slices = make_slices(hu, 14.0, spacing_mm=(5.6, 5.6))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.fuzzing.archives import zipped
@@ -14,7 +15,7 @@ from tests.fuzzing.volumes import nifti
 
 STRANGE_NAMES = (
     "with space", "new\nline", "tab\t", "%s%n%x", "-o", "--force", "ünïcödé-名前", "'quote\"",
-    "*?[]", "$(id)", "a" * 200, ".hidden", "~", "back\\slash", "<b>bold</b>", "\x1b[31mred",
+    "*?[]", "$(id)", "a" * 200, ".hidden", "~", "back\\slash", "<b>bold", "\x1b[31mred",
 )  # fmt: skip
 
 JUNK = {
@@ -47,12 +48,13 @@ def cases() -> Iterator[Case]:
         yield Case("junk", f"{name} in a folder", _beside(lambda f, d=data: _put(f / "x", d)))
     for number in range(12):
         yield Case("junk", f"random {number}", _random(20 * 3**number))
+    for number, name in enumerate((*STRANGE_NAMES, os.fsdecode(b"\xff\xfe\n"))):
+        yield Case("names", f"slice {number}", _alone(partial(_renamed, name)))
     for number, name in enumerate(STRANGE_NAMES):
         yield Case("names", f"file {number}", write(name, nifti))
         yield Case("names", f"folder {number}", _named_folder(name))
     yield Case("folder", "empty", lambda folder, _: folder)
     yield Case("folder", "missing", lambda folder, _: folder / "nowhere")
-    yield Case("folder", "path with a zero byte", lambda folder, _: folder / "a\udc00b")
     for name, make in _MAKERS.items():
         yield Case("folder", name, _alone(make))
         yield Case("folder", f"{name} beside a series", _beside(make))
@@ -90,6 +92,11 @@ def _named_folder(name: str) -> Build:
         return write_series(place, series_bytes())
 
     return build
+
+
+def _renamed(name: str, folder: Path) -> None:
+    write_series(folder, series_bytes())
+    (folder / "005").rename(folder / name)
 
 
 def _socket(folder: Path) -> None:

@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.fuzzing.case import Build, Case, Random, chest_hu, cut, flipped, spoilt, write
 
-MODES = dict.fromkeys(("1", "P", "L", "LA", "RGB", "RGBA", "I;16", "I"), "png") | dict.fromkeys(
-    ("CMYK", "YCbCr", "LAB", "F"), "tif"
+MODES = dict.fromkeys(("1", "P", "L", "LA", "RGB", "RGBA", "I;16"), "png") | dict.fromkeys(
+    ("CMYK", "YCbCr", "LAB", "I", "F"), "tif"
 )
 """Modes and the format that holds them."""
 

@@ -218,15 +218,16 @@ NRRD_EDITS = (
     ("encoding: raw", "encoding: raw\nbyte skip: 1000000000"),
     ("encoding: raw", "encoding: raw\nbyte skip: -1"), ("(5.5999", "(nan"), ("(5.5999", "(0.0"),
 )  # fmt: skip
+_META_STEPS = "ElementSpacing = 5.5999999999999996 5.5999999999999996 14"
 META_EDITS = (
     ("DimSize = 64 64 20", "DimSize = 0 64 20"), ("DimSize = 64 64 20", "DimSize = -1 64 20"),
     ("DimSize = 64 64 20", "DimSize = 50000 50000 5000"), ("DimSize = 64 64 20", "DimSize = 64"),
     ("NDims = 3", "NDims = 0"), ("NDims = 3", "NDims = 100"), ("NDims = 3", "NDims = 2"),
     ("MET_SHORT", "MET_RUBBISH"), ("MET_SHORT", "MET_DOUBLE"), ("MET_SHORT", "MET_STRING"),
-    ("ElementSpacing = 5.6 5.6 14", "ElementSpacing = 0 0 0"),
-    ("ElementSpacing = 5.6 5.6 14", "ElementSpacing = nan 1 1"),
-    ("ElementSpacing = 5.6 5.6 14", "ElementSpacing = -5.6 5.6 14"),
-    ("ElementSpacing = 5.6 5.6 14", "Comment = none"),
+    (_META_STEPS, "ElementSpacing = 0 0 0"),
+    (_META_STEPS, "ElementSpacing = nan 1 1"),
+    (_META_STEPS, "ElementSpacing = -5.6 5.6 14"),
+    (_META_STEPS, "Comment = none"),
     ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "TransformMatrix = 0 0 0 0 0 0 0 0 0"),
     ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "Comment = none"),
     ("ElementDataFile = LOCAL", "ElementDataFile = /etc/passwd"),

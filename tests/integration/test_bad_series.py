@@ -151,6 +151,7 @@ def test_no_rescale_tags_is_not_taken_for_hu(tmp_path: Path) -> None:
     assert "no rescale slope and intercept" in told(scan, "intensity").found
     stated = read_scan(tmp_path, options=ReadOptions(hu_offset=-1024))
     assert stated.intensity is Intensity.HU
+    assert stated.provenance.steps[0].parameters == {"added": -1024, "stated": True}
     assert np.array_equal(stated.voxels, block())
 
 

@@ -88,3 +88,12 @@ def test_a_repaired_dent_is_a_note_with_its_volume() -> None:
     verdicts = {v.check: v for v in find_lungs(scan_of(hu, plan)).verdicts}
     assert verdicts["pleural_repair"].status is Status.NOTE
     assert "ml in the rib side" in verdicts["pleural_repair"].found
+
+
+def test_soft_tissue_left_out_at_the_pleura_is_a_warning() -> None:
+    plan = Plan(shape=(90, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
+    hu, truth = draw(plan)
+    hu[plan.ball((20.0, 0.0, -130.0), 50.0) & (truth > 0)] = TISSUE
+    verdicts = {v.check: v for v in find_lungs(scan_of(hu, plan)).verdicts}
+    assert verdicts["pleural_opacity"].status is Status.WARNING
+    assert "left out of the lungs" in verdicts["pleural_opacity"].done

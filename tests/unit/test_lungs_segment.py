@@ -262,14 +262,29 @@ def test_fat_on_the_pleura_stays_out() -> None:
     assert (found.labels[lesion] == 1).mean() < 0.3
 
 
-def test_soft_tissue_at_the_base_is_told_of_and_left_out() -> None:
+@pytest.mark.parametrize(("height_mm", "radius_mm", "slices"), [(20.0, 50.0, 90), (0.0, 25.0, 48)])
+def test_a_dent_without_lung_on_one_side_is_told_of_and_left_out(
+    height_mm: float, radius_mm: float, slices: int
+) -> None:
     plan = Plan(shape=(90, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
     hu, truth = draw(plan)
-    z, y, x = plan.axes()
-    basal = (truth == 1) & np.broadcast_to((z > 30) & (x < -100) & (np.abs(y) < 45), hu.shape)
-    hu[basal] = TISSUE
+    lesion = plan.ball((height_mm, 0.0, -130.0), radius_mm) & (truth > 0)
+    hu[lesion] = TISSUE
+    found = segment_lungs(hu[:slices], plan.spacing_mm)
+    assert found.suspected_ml > 5
+    assert found.repaired_ml == 0
+    assert (found.labels[lesion[:slices]] > 0).mean() < 0.1
+
+
+def test_an_airway_that_leaks_into_thin_lung_is_stopped() -> None:
+    plan = Plan(shape=(80, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
+    hu, truth = draw(plan)
+    hu[truth > 0] = -890
+    lumen = plan.tube((10.0, 0.0), 9.0, (-200.0, 10.0)) | plan.ball((14.0, 10.0, 0.0), (6, 6, 45))
+    hu[lumen] = AIR
     found = segment_lungs(hu, plan.spacing_mm)
-    assert (found.labels[basal] > 0).mean() < 0.3
+    assert found.airway_ml == pytest.approx(lumen.sum() * plan.voxel_ml, rel=0.25)
+    assert_whole(found, np.where(lumen, 0, truth), least=0.96)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (4, 4)])

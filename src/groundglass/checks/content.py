@@ -40,6 +40,8 @@ BASE_DIFFERENCE_MM = 60.0
 """How far one lung base usually ends above the other at most."""
 NO_LUNG_ML = 100.0
 """Less is no lung of an adult or child: sinuses, bowel gas, a bubble."""
+NO_LUNG_CM2 = 10.0
+"""Less in every slice is no lung either."""
 GAS_HU = -965.0
 """A median density of the inside below this is gas without tissue, not lung."""
 _STRIDE = 2
@@ -127,9 +129,12 @@ def _body_region(case: _Case) -> Iterator[Verdict]:
         return
     total = None if case.side_ml is None else sum(case.side_ml.values())
     median = _inner_median(case)
-    if total is not None and total < NO_LUNG_ML and not case.cut_ends and len(case.counts) >= 3:
-        found = f"what looks like lung has {total:.0f} ml in all"
-        raise _not_a_chest(found)
+    if total is not None:
+        area = float(case.counts.max()) * case.scan.geometry.pixel_area_mm2 / 100
+        whole = len(case.counts) >= 3 and not case.cut_ends
+        if (whole and total < NO_LUNG_ML) or area < NO_LUNG_CM2:
+            found = f"what looks like lung has {area:.0f} cm² at most, {total:.0f} ml in all"
+            raise _not_a_chest(found)
     if median is not None and median < GAS_HU:
         found = f"what looks like lung is gas of {median:.0f} HU without tissue"
         raise _not_a_chest(found)

@@ -28,7 +28,13 @@ from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
 
 LABEL_MAP_LEVELS = 16
-"""Up to so many different whole numbers within 0 to 255 are labels, not a scan."""
+"""Up to so many different whole numbers close together are labels, not a scan."""
+STEADY_SHARE = 0.8
+"""Share of slices that must agree on their darkest values before one that does not is odd."""
+ODD_SHARE = 0.3
+"""How far the darkest values of an odd slice lie off, as share of the range of values."""
+NO_TISSUE_HU = -200.0
+"""A scan with nothing denser holds no body."""
 PADDING_SHARE = 0.001
 """Share of padding from which it is mentioned."""
 _INT16 = np.iinfo(np.int16)
@@ -65,7 +71,9 @@ _MISTAKES = (
     _Mistake("signs exchanged", -1, 0),
     _Mistake("signs exchanged after 1024 was added", -1, -1024),
     _Mistake("brightness inverted within 0 to 4095", -1, 3071),
+    _Mistake("a slope of the wrong sign", -1, -2048),
     _Mistake("negative numbers stored as unsigned ones", 1, 0, wrapped=True),
+    _Mistake("negative numbers stored as unsigned ones, 1024 taken away", 1, 1024, wrapped=True),
 )
 
 
@@ -97,7 +105,7 @@ def calibrate(scan: Scan, hu_offset: float | None = None) -> Scan:
     """
     sample = take_sample(scan.voxels)
     _require_a_picture(scan, sample)
-    scan = scan.told(*_blank_slices(scan.voxels))
+    scan = scan.told(*_odd_slices(scan.voxels))
     if scan.intensity is Intensity.DISPLAY:
         return scan
     if any(step.name == "window_hu" for step in scan.provenance.steps):
@@ -124,7 +132,7 @@ def _require_a_picture(scan: Scan, sample: Sample) -> None:
     """Refuse values in which nothing can be seen."""
     if sample.inside.min() == sample.inside.max() and scan.voxels.min() == scan.voxels.max():
         found = "All voxels have the same value"
-    elif _is_label_map(sample.inside) and scan.intensity is not Intensity.DISPLAY:
+    elif _is_label_map(sample.inside, scan.intensity):
         found = "The voxels are a few whole numbers, as in a mask, not a scan"
     else:
         return
@@ -133,24 +141,31 @@ def _require_a_picture(scan: Scan, sample: Sample) -> None:
     raise NotAnalyzableError(msg, (verdict,))
 
 
-def _is_label_map(values: Array) -> bool:
-    if values.min() < 0 or values.max() > 255 or np.ptp(values) > LABEL_MAP_LEVELS * 8:
+def _is_label_map(values: Array, intensity: Intensity) -> bool:
+    if np.ptp(values) > LABEL_MAP_LEVELS * 8 and intensity is not Intensity.DISPLAY:
         return False
     levels = np.unique(values)
-    return levels.size <= LABEL_MAP_LEVELS and bool((levels == np.rint(levels)).all())
+    most = 3 if intensity is Intensity.DISPLAY else LABEL_MAP_LEVELS
+    return levels.size <= most and bool((levels == np.rint(levels)).all())
 
 
-def _blank_slices(voxels: Array) -> Iterator[Verdict]:
-    thin = voxels[:, ::7, ::7]
-    blank = int((thin.max(axis=(1, 2)) == thin.min(axis=(1, 2))).sum())
-    if 0 < blank < len(voxels):
-        yield Verdict(
-            "pixel_integrity",
-            Status.WARNING,
-            f"{blank} of {len(voxels)} slices are blank",
-            "They were kept as they are",
-            "If they lie in the chest, lung and infection are too small",
-        )
+def _odd_slices(voxels: Array) -> Iterator[Verdict]:
+    """Yield a verdict on slices that are blank or whose values are unlike all others'."""
+    thin = voxels[:, ::7, ::7].reshape(len(voxels), -1)
+    blank = thin.max(axis=1) == thin.min(axis=1)
+    low, high = np.quantile(thin, (0.02, 0.98), axis=1)
+    middle, spread = np.median(low), np.median(high - low)
+    steady = float((np.abs(low - middle) <= 0.05 * spread).mean()) >= STEADY_SHARE
+    odd = ~blank & (np.abs(low - middle) > ODD_SHARE * spread) if steady else np.zeros_like(blank)
+    for mask, words in ((blank, "are blank"), (odd, "have values unlike those of all others")):
+        if 0 < mask.sum() < len(voxels):
+            yield Verdict(
+                "pixel_integrity",
+                Status.WARNING,
+                f"{mask.sum()} of {len(voxels)} slices {words}",
+                "They were kept as they are",
+                "Where they lie in the chest, lung and infection are wrong",
+            )
 
 
 def _already_added(scan: Scan) -> bool:
@@ -174,7 +189,10 @@ def _impossible(sample: Sample, peaks: Peaks) -> bool:
     values = sample.inside
     padding = values[values <= PADDING_HU]
     scattered = padding.size > 0.05 * values.size and np.unique(padding).size > 50
-    return peaks.contradicted or bool(values.min() >= 0 or np.ptp(values) < 100 or scattered)
+    no_tissue = np.quantile(values, 0.999) < NO_TISSUE_HU
+    return peaks.contradicted or bool(
+        values.min() >= 0 or np.ptp(values) < 100 or no_tissue or scattered
+    )
 
 
 def _as_hu(scan: Scan, values: Array, verdict: Verdict) -> Scan:

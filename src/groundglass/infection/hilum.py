@@ -17,7 +17,7 @@ REACH_MM = 8.0
 """Vessels of the lung root lie within this distance of the mediastinum."""
 NEAR = 0.7
 """Share of an object's voxels that must lie within reach."""
-LARGEST_ML = 8.0
+LARGEST_ML = 10.0
 """Larger objects are no vessels."""
 HEIGHT = (0.25, 0.65)
 """Where the root lies between the lungs' top (0) and bottom (1)."""

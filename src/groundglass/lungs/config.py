@@ -20,7 +20,7 @@ class LungConfig:
     gas_below_hu: float = -950.0
     """Objects that lie mostly below are gas (bowel, pockets of room air), not lung."""
 
-    smallest_piece_ml: float = 4.0
+    smallest_piece_ml: float = 6.0
     """Detached pieces of lung below this volume are dropped."""
 
     piece_reach_mm: float = 15.0

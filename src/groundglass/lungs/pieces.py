@@ -13,8 +13,10 @@ from groundglass.lungs.config import LungConfig
 Mask = NDArray[np.bool_]
 Shares = NDArray[np.float64]
 
-LARGEST_GAS_SHARE = 0.6
-"""An object with more than this share of its voxels as thin as gas is gas."""
+GAS_SHARE = 0.6
+GAS_SHARE_SMALL = 0.4
+"""An object with more than this share of its voxels as thin as gas is gas; the second number is for
+objects that are small beside the largest, as emphysema is seldom worse in a small piece."""
 LUNGLIKE_HU = (-945, -500)
 LUNGLIKE_SHARE = 0.6
 """A detached piece of lung has at least this share of its voxels in that range; stool has not."""
@@ -74,7 +76,9 @@ def lung_pieces(enclosed: Enclosed, airway: Mask, grid: WorkingGrid, config: Lun
         wall = morphology.dilate(morphology.as_bits(airway), config.airway_wall_mm, grid.spacing_mm)
         air &= ~wall.view(np.bool_)
     found = _measure(air, enclosed, grid, config)
-    fits = (found.counts > 0) & (found.gas <= LARGEST_GAS_SHARE)
+    fits = (found.counts > 0) & (found.gas <= GAS_SHARE)
+    small = found.counts < SECOND_LUNG_OPEN * np.max(found.counts, where=fits, initial=0.0)
+    fits &= ~small | (found.gas <= GAS_SHARE_SMALL)
     wide = fits & (found.section_mm2 >= SMALLEST_SECTION_MM2)
     if not wide.any():
         return np.zeros_like(air)

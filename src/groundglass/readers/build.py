@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ MAX_COMPRESSION = 1100
 """Most that deflate can shrink anything; a header asking for more lies."""
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 60.0
 """Voxel sizes between which a CT may lie."""
+STAND_IN_FIELD_MM = 350.0
+"""Width taken for a field of view that is not known."""
+STAND_IN_LENGTH_MM = 300.0
+"""Length taken for a scan whose slice step is not known."""
 _CHUNK_BYTES = 2**22
 
 Shape = tuple[int, int, int]
@@ -88,6 +92,27 @@ def require_size(
             f"{stored_bytes}; it is cut off or damaged, copy it again"
         )
         raise ReadError(msg)
+
+
+def without_scale(geometry: Geometry) -> Geometry:
+    """Return a grid in the directions of another whose spacing is not known.
+
+    As rules that look for lungs need some size, the field of view is taken to be
+    ``STAND_IN_FIELD_MM`` wide and the slices ``STAND_IN_LENGTH_MM`` long in all; no ml are told.
+    """
+    count, rows, columns = geometry.shape
+    in_plane = STAND_IN_FIELD_MM / max(rows, columns)
+    step = min(max(STAND_IN_LENGTH_MM / count, 0.5), 10.0)
+    way = geometry.origins_mm[-1] - geometry.origins_mm[0]
+    along = way / np.linalg.norm(way) if np.linalg.norm(way) > 0 else -geometry.normal
+    return replace(
+        geometry,
+        origins_mm=np.outer(np.arange(count), along * step),
+        row_step_mm=geometry.row_step_mm / geometry.row_mm * in_plane,
+        column_step_mm=geometry.column_step_mm / geometry.column_mm * in_plane,
+        slice_width_mm=None,
+        spacing_known=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from groundglass.readers.dicom_decode import SliceReport
 from groundglass.readers.dicom_header import ImageHeader
 from groundglass.readers.dicom_order import common
 from groundglass.readers.dicom_stacks import Stack, is_parallel
+from groundglass.readers.dicom_terms import counted
 
 CONTRADICTION = 0.1
 """Relative difference by which a tag must miss the positions to be told."""
@@ -166,7 +167,7 @@ def _copies(count: int) -> Verdict:
     return Verdict(
         "duplicate_positions",
         Status.NOTE,
-        f"{count} images are exact copies of others",
+        f"{counted(count, 'image')} more than once in the series, as exact copies",
         "Every slice was used once",
         "Numbers are those of the scan without the copies",
     )
@@ -176,7 +177,7 @@ def _displaced(count: int) -> Verdict:
     return Verdict(
         "duplicate_positions",
         Status.WARNING,
-        f"{count} images lie at places that another image of the series takes",
+        f"{counted(count, 'image')} at places that another image of the series takes",
         "The earlier image of each place was used",
         "At those places the numbers follow one of two images",
     )
@@ -208,7 +209,7 @@ def _padding(slices: int) -> Verdict:
     return Verdict(
         "padding",
         Status.NOTE,
-        f"{slices} slices hold pixels outside the field of measurement",
+        f"{counted(slices, 'slice')} with pixels outside the field of measurement",
         "These were set to the value of air",
         "They lie outside the body, so no number of the lungs depends on them",
     )
@@ -234,8 +235,8 @@ def _single(headers: Sequence[ImageHeader], geometry: Geometry) -> Verdict | Non
     effect = (
         "No ml can be told, as the thickness is not known; percentages are of this slice alone"
         if thickness is None
-        else f"ml are of a slab of {thickness:g} mm, the thickness the header states; percentages "
-        "are of this slice alone"
+        else f"Volumes are of a slab of {thickness:g} mm, the thickness the header states; "
+        "percentages are of this slice alone"
     )
     return Verdict(
         "single_slice",
@@ -302,7 +303,7 @@ def _tilt_tag(headers: Sequence[ImageHeader], geometry: Geometry) -> Verdict | N
         f"The header states a gantry tilt of {stated:g} degrees and the positions show "
         f"{measured:.1f}",
         "Positions were believed",
-        "ml follow the positions",
+        "Volumes follow the positions",
     )
 
 

@@ -291,7 +291,7 @@ def _lost_verdict(located: Located) -> Verdict:
     return Verdict(
         "ordering",
         Status.WARNING,
-        f"{located.lost} of {total} slices do not say where they lie ({located.source} missing)",
+        f"{located.lost} of {total} slices without a place ({located.source} missing)",
         "They were left out",
         "Their place counts as a gap that the slices beside it fill",
     )

@@ -20,7 +20,7 @@ from groundglass.readers.dicom_order import (
     usable_orientation,
 )
 from groundglass.readers.dicom_stacks import Stack
-from groundglass.readers.dicom_terms import CHEST_PARTS, OTHER_PARTS, UNKNOWN
+from groundglass.readers.dicom_terms import CHEST_PARTS, OTHER_PARTS, UNKNOWN, counted
 from groundglass.readers.dicom_values import valid_uid
 
 FULL_COVERAGE_MM = 250.0
@@ -122,7 +122,7 @@ def describe_series(stacks: Sequence[Stack], names: Sequence[str]) -> str:
     for number, key in enumerate(names, 1):
         count = sum(len(s.headers) for s in stacks if s.series_key == key)
         uid = valid_uid(key) or ("no UID" if not key else "UID withheld, it is not a valid one")
-        lines.append(f"{number}: {uid}, {count} images")
+        lines.append(f"{number}: {uid}, {counted(count, 'image')}")
     return "; ".join(lines)
 
 
@@ -137,9 +137,9 @@ def _coverage(stack: Stack) -> tuple[float, str]:
     penalty -= 8.0 if stack.is_projection else 0.0
     length = length_mm(stack)
     if length is None:
-        return penalty - 3.0, f"{count} images without positions"
+        return penalty - 3.0, f"{counted(count, 'image')} without positions"
     points = 8.0 * min(length, FULL_COVERAGE_MM) / FULL_COVERAGE_MM
-    return points + penalty, f"{count} images over {length:.0f} mm"
+    return points + penalty, f"{counted(count, 'image')} over {length:.0f} mm"
 
 
 def length_mm(stack: Stack) -> float | None:

@@ -207,7 +207,7 @@ def _tilt(geometry: Geometry) -> Verdict | None:
             f"Distances were measured at right angles to the slices: {geometry.step_mm:.2f} mm "
             f"where the table moved {stack:.2f} mm; nothing was resampled, masks lie on the "
             "slices as they are",
-            f"ml are right; along the table they would have been "
+            f"Volumes are right; along the table they would have been "
             f"{100 * (stack / geometry.step_mm - 1):.1f} % too much; shapes across slices are "
             "slanted by the tilt",
         )

@@ -117,3 +117,8 @@ MODALITIES = frozenset(
 """Values of Modality."""
 UNKNOWN = "unknown"
 """Stands for a word that is none of these."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

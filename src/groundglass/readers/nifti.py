@@ -6,7 +6,6 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from groundglass.readers.build import (
     Source,
     build_scan,
     require_size,
+    without_scale,
 )
 
 _UNIT_MM = {"meter": 1000.0, "micron": 0.001}
@@ -166,8 +166,7 @@ def _first_volume(image: Any, shape: tuple[int, ...]) -> tuple[Array, tuple[Verd
     """Return (x, y, z) values of the first time point, and what to say about the others."""
     raw = image.dataobj.get_unscaled()
     raw = raw.reshape((*shape, 1)[:3]) if len(shape) < 4 else raw.reshape(shape[:4])[..., 0]
-    slope, intercept = image.header.get_slope_inter()
-    values = _rescaled(raw, 1.0 if slope is None else slope, intercept or 0.0)
+    values = _rescaled(raw, image.dataobj.slope, image.dataobj.inter)
     points = shape[3] if len(shape) > 3 else 1
     if points == 1:
         return values, ()
@@ -200,20 +199,36 @@ def _rescaled(raw: Array, slope: float, intercept: float) -> Array:
 def _geometry(header: Any, grid: tuple[int, ...]) -> tuple[Geometry, tuple[Verdict, ...]]:
     """Return the grid of (slice, row, column) and what is doubtful about it."""
     shape: Shape = (grid[0], grid[1], grid[2])
-    affine, verdicts = _stated_affine(header)
-    scale = _UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
-    for candidate in (affine, header.get_base_affine()):
-        if candidate is not None and _is_usable(scaled := _in_mm(candidate, scale)):
-            return Geometry.from_ras_affine(shape, scaled[:, [2, 1, 0, 3]]), verdicts
+    forms = [affine for affine in _stated_affines(header) if affine is not None]
+    told = (_two_orientations(),) if len(forms) == 2 and _disagree(*forms) else ()
+    scales = dict.fromkeys((_unit_mm(header), 1.0))
+    for scaled in (_in_mm(affine, scale) for affine in forms for scale in scales):
+        if _is_usable(scaled):
+            return Geometry.from_ras_affine(shape, scaled[:, [2, 1, 0, 3]]), told
+    base = header.get_base_affine()
+    zooms = np.abs(np.diag(base)[:3])
+    if _is_usable(base) and not (zooms == 1).all():
+        geometry = Geometry.from_ras_affine(shape, base[:, [2, 1, 0, 3]])
+        return geometry, (_no_orientation(),)
     geometry = Geometry.from_ras_affine(shape, np.diag([-1.0, 1, 1, 1])[:, [2, 1, 0, 3]])
-    unknown = Verdict(
+    return without_scale(geometry), (_no_orientation(), _no_spacing())
+
+
+def _no_spacing() -> Verdict:
+    return Verdict(
         "slice_spacing",
         Status.WARNING,
-        "The NIfTI header gives voxel sizes that cannot be true (zero, negative or absurd)",
+        "The NIfTI header gives no voxel size, or one that cannot be true",
         "The voxels were taken without a scale",
         "Percentages are given, ml are not",
     )
-    return replace(geometry, spacing_known=False, slice_width_mm=None), (*verdicts, unknown)
+
+
+def _unit_mm(header: Any) -> float:
+    try:
+        return _UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
+    except KeyError:
+        return 1.0
 
 
 def _in_mm(affine: Array, scale: float) -> Array:
@@ -231,19 +246,13 @@ def _is_usable(affine: Array) -> bool:
     return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) > 0.3)
 
 
-def _stated_affine(header: Any) -> tuple[Array | None, tuple[Verdict, ...]]:
-    """Return the affine to RAS the header states, sform before qform."""
-    sform = header.get_sform(coded=True)[0]
+def _stated_affines(header: Any) -> tuple[Array | None, Array | None]:
+    """Return the affines to RAS the header states, sform and qform."""
     try:
         qform = header.get_qform(coded=True)[0]
     except HeaderDataError:
         qform = None
-    stated = sform if sform is not None else qform
-    if stated is None:
-        return None, (_no_orientation(),)
-    if sform is not None and qform is not None and _disagree(sform, qform):
-        return sform, (_two_orientations(),)
-    return stated, ()
+    return header.get_sform(coded=True)[0], qform
 
 
 def _disagree(first: Array, second: Array) -> bool:
@@ -258,7 +267,7 @@ def _no_orientation() -> Verdict:
         Status.WARNING,
         "The NIfTI header does not say how the patient lies (neither qform nor sform)",
         "The usual order was assumed: columns to the right, rows to the front, slices to the head",
-        "Right and left, and upper and lower zones, may be exchanged; totals are not affected",
+        "Right and left, and upper and lower zones, may be exchanged; totals change little",
     )
 
 
@@ -268,5 +277,5 @@ def _two_orientations() -> Verdict:
         Status.WARNING,
         "The NIfTI header states two different orientations (sform and qform)",
         "The sform was used",
-        "If the qform is right, sides or zones are exchanged; totals are not affected",
+        "If the qform is right, sides or zones are exchanged; totals change little",
     )

@@ -27,8 +27,10 @@ _TYPES: Mapping[str, str] = {
     "uint16_t": "u2",
     "int": "i4", "signed int": "i4", "int32": "i4", "int32_t": "i4",
     "uint": "u4", "unsigned int": "u4", "uint32": "u4", "uint32_t": "u4",
+    "long long int": "i8", "signed long long": "i8", "signed long long int": "i8",
     "longlong": "i8", "long long": "i8", "int64": "i8", "int64_t": "i8",
-    "ulonglong": "u8", "unsigned long long": "u8", "uint64": "u8", "uint64_t": "u8",
+    "unsigned long long int": "u8", "ulonglong": "u8",
+    "unsigned long long": "u8", "uint64": "u8", "uint64_t": "u8",
     "float": "f4", "double": "f8",
 }  # fmt: skip
 _ENCODINGS: Mapping[str, Encoding] = {

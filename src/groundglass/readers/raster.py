@@ -23,7 +23,7 @@ from groundglass.core.provenance import Step
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import ReadError, UnsafeInputError
-from groundglass.readers.build import MAX_VOXELS, Source, build_scan, natural_key
+from groundglass.readers.build import MAX_VOXELS, Source, build_scan, natural_key, without_scale
 from groundglass.readers.options import ReadOptions
 
 MAX_PIXELS = 64_000_000
@@ -89,6 +89,7 @@ def read_pictures(paths: Sequence[Path], options: ReadOptions | None = None) -> 
         options.spacing_mm or (1.0, 1.0, 1.0),
         spacing_known=options.spacing_mm is not None,
     )
+    geometry = without_scale(geometry) if wide and options.spacing_mm is None else geometry
     intensity = Intensity.UNKNOWN if wide else Intensity.DISPLAY
     steps: tuple[Step, ...] = ()
     if options.window_hu is not None:

@@ -8,7 +8,9 @@ import lzma
 import re
 import stat
 import tarfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,8 @@ Kind = Literal["dicom", "zip", "tar", "gzip", "nifti", "nrrd", "metaimage", "tif
 
 HEAD_BYTES = 1024
 """How much of a file is looked at; every magic number lies in it."""
+PACKED_BYTES = 65536
+"""How much of a gzip file is looked at; a cut-off one tells what it is as long as it can."""
 
 _PLAIN: tuple[tuple[bytes, Kind], ...] = (
     (b"PK\x03\x04", "zip"),
@@ -101,14 +105,18 @@ def _kind_of_packed(path: Path, head: bytes) -> Kind | None:
     opener = opener_of(head)
     if opener is None:
         return None
-    try:
-        with opener(path) as stream:
-            inside = stream.read(HEAD_BYTES)
-    except (OSError, EOFError, ValueError, lzma.LZMAError):
-        inside = b""
+    is_gzip = head.startswith(b"\x1f\x8b")
+    inside = b""
+    with suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        if is_gzip:
+            packed = first_bytes(path, PACKED_BYTES)
+            inside = zlib.decompressobj(wbits=31).decompress(packed, HEAD_BYTES)
+        else:
+            with opener(path) as stream:
+                inside = stream.read(HEAD_BYTES)
     if _is_tar(inside):
         return "tar"
-    if not head.startswith(b"\x1f\x8b"):
+    if not is_gzip:
         return None
     return "nifti" if _is_nifti(inside) else "gzip"
 

@@ -9,7 +9,7 @@ import bz2
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from groundglass.core.geometry import Geometry
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import ReadError, UnsafeInputError
-from groundglass.readers.build import MAX_SPACING_MM, MIN_SPACING_MM, require_size
+from groundglass.readers.build import MAX_SPACING_MM, MIN_SPACING_MM, require_size, without_scale
 
 HEADER_BYTES = 2**20
 """Longest header that is read; Slicer's segmentations have the longest ones."""
@@ -182,8 +182,7 @@ def grid(
     plain[[2, 1, 0, 3], [0, 1, 2, 3]] = 1
     if straight and np.isfinite(affine[:3, :3]).all():
         plain[:3, :3] = affine[:3, :3] / lengths
-    geometry = Geometry.from_affine(size, plain)
-    geometry = replace(geometry, spacing_known=False, slice_width_mm=None)
+    geometry = without_scale(Geometry.from_affine(size, plain))
     return geometry, (*told, _no_spacing(what))
 
 
@@ -193,7 +192,7 @@ def _no_orientation(what: str) -> Verdict:
         Status.WARNING,
         f"The {what} header does not say how the patient lies",
         "The usual order was assumed: columns to the left, rows to the back, slices to the head",
-        "Right and left, and upper and lower zones, may be exchanged; totals are not affected",
+        "Right and left, and upper and lower zones, may be exchanged; totals change little",
     )
 
 

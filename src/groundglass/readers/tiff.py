@@ -19,7 +19,14 @@ from groundglass.core.provenance import Step
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import ReadError, UnsafeInputError
-from groundglass.readers.build import Shape, Source, build_scan, natural_key, require_size
+from groundglass.readers.build import (
+    Shape,
+    Source,
+    build_scan,
+    natural_key,
+    require_size,
+    without_scale,
+)
 from groundglass.readers.options import ReadOptions
 
 DEFAULT_OFFSET_HU = -1024.0
@@ -40,6 +47,7 @@ _UNIT_MM = {
 }
 _PER_CENTIMETRE = 3
 _PLANES_APART = 2
+_BIG_TIFF = 43
 _DAMAGED = (
     tifffile.TiffFileError,
     OSError,
@@ -63,6 +71,7 @@ class _Pages:
     path: Path
     values: NDArray[Any]
     spacing_mm: tuple[float, float, float] | None
+    cut: bool
 
 
 def is_deep(path: Path) -> bool:
@@ -89,8 +98,9 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
     Returns
     -------
     Scan
-        In HU by the stated or usual offset, still to be checked against the values. Without a
-        believable scale and without ``spacing_mm`` no ml can be told.
+        In HU by the stated offset; else the usual offset was added and a check must find out
+        whether the values are HU. Without a believable scale and without ``spacing_mm`` no ml can
+        be told.
 
     Raises
     ------
@@ -112,17 +122,19 @@ def read_tiff(paths: Sequence[Path], options: ReadOptions | None = None) -> Scan
     geometry = Geometry.from_spacing(
         (values.shape[0], values.shape[1], values.shape[2]),
         spacing or (1.0, 1.0, 1.0),
-        spacing_known=spacing is not None,
     )
+    geometry = geometry if spacing else without_scale(geometry)
     values, offset = _to_hu(values, options.hu_offset)
     step = Step("hu_offset", {"added": offset, "stated": options.hu_offset is not None})
     source = Source("tiff", tuple(file.path for file in kept), (step,))
     verdicts = (
         _order_verdict(values.shape[0], len(kept), feet_first=options.feet_first),
         *_skipped(len(files) - len(kept), damaged),
+        *_cut_off(sum(file.cut for file in kept)),
         *(() if spacing else (_no_scale(),)),
     )
-    return build_scan(values, geometry, Intensity.HU, source, verdicts)
+    intensity = Intensity.UNKNOWN if options.hu_offset is None else Intensity.HU
+    return build_scan(values, geometry, intensity, source, verdicts)
 
 
 def _load(paths: Sequence[Path]) -> tuple[list[_Pages], int]:
@@ -155,7 +167,31 @@ def _read(path: Path) -> _Pages:
             if "imagecodecs" not in str(error):
                 raise
             values = _by_pillow(path, shape)
-    return _Pages(path, values.reshape(shape), spacing)
+    return _Pages(path, values.reshape(shape), spacing, cut=not _chain_ends(path))
+
+
+def _chain_ends(path: Path) -> bool:
+    """Return whether the list of pages comes to its end; in a cut-off file it points outside."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = bool(struct.unpack(f"{order}H", head[2:4])[0] == _BIG_TIFF)
+        sizes = (8, 20, f"{order}Q") if big else (2, 12, f"{order}I")
+        kind = struct.Struct(sizes[2])
+        (place,) = kind.unpack(head[8:16] if big else head[4:8])
+        seen: set[int] = set()
+        while place and place not in seen and len(seen) <= MAX_PAGES:
+            seen.add(place)
+            file.seek(place)
+            count = file.read(sizes[0])
+            if len(count) < sizes[0]:
+                return False
+            file.seek(int.from_bytes(count, "little" if order == "<" else "big") * sizes[1], 1)
+            following = file.read(kind.size)
+            if len(following) < kind.size:
+                return False
+            (place,) = kind.unpack(following)
+    return bool(place == 0)
 
 
 def _is_single(page: Any) -> bool:
@@ -241,7 +277,7 @@ def _order_verdict(slices: int, files: int, *, feet_first: bool) -> Verdict:
         f"{slices} TIFF slices carry no positions",
         f"They were taken in the order of {order}, the {'last' if feet_first else 'first'} "
         "nearest the head, columns from the patient's right to the left",
-        "In another order zones or sides are exchanged; totals are not affected",
+        "In another order zones or sides are exchanged; totals change little",
     )
 
 
@@ -254,6 +290,19 @@ def _skipped(left_out: int, damaged: int) -> tuple[Verdict, ...]:
         f"{left_out} TIFF files differ in size from the largest group, {damaged} cannot be read",
         "They were left out",
         "If they belong to the scan, volumes are too small",
+    )
+    return (verdict,)
+
+
+def _cut_off(count: int) -> tuple[Verdict, ...]:
+    if not count:
+        return ()
+    verdict = Verdict(
+        "truncated_file",
+        Status.WARNING,
+        f"The list of slices of {count} TIFF files breaks off",
+        "The slices before were used",
+        "Slices may be missing: then volumes are too small and percentages those of what is left",
     )
     return (verdict,)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from groundglass.core.results import LEFT, RIGHT
+from groundglass.scoring.counts import DEFAULT
 
 BANDS = ("right_front", "right_middle", "right_back", "left_front", "left_back")
 """The five bands: thirds of the right lung and halves of the left, by image row."""
@@ -46,8 +47,46 @@ def points(share: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(POINT_LIMITS, percent, side="left"), dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class RowCounts:
+    """Lung pixels of every slice by side, image row and extent of infection."""
+
+    table: NDArray[np.float64]
+    """(slices, 3, rows, 4): index 0 of the second axis is empty, then right and left."""
+    slice_pixels: int
+    """Pixels of one slice."""
+
+    def lung(self, side: int) -> NDArray[np.float64]:
+        """Return (slices, rows) lung pixels of a side."""
+        return np.asarray(self.table[:, side].sum(axis=2))
+
+    def infected(self, side: int, level: int) -> NDArray[np.float64]:
+        """Return (slices, rows) lung pixels of a side with an extent of at least ``level``."""
+        return np.asarray(self.table[:, side, :, level:].sum(axis=2))
+
+
+def count_rows(lungs: NDArray[np.uint8], extent: NDArray[np.uint8]) -> RowCounts:
+    """Count lung pixels by row, in one pass.
+
+    Parameters
+    ----------
+    lungs : ndarray
+        (slices, rows, columns), canonical: 0 outside, 1 right, 2 left.
+    extent : ndarray
+        Same shape, 0 to 3, see ``InfectionMask``. A mask that is infected or not uses 0 and 3.
+    """
+    slices, rows, columns = lungs.shape
+    table = np.zeros((slices, 3, rows, 4))
+    for index in range(slices):
+        inside = np.flatnonzero(lungs[index])
+        side = lungs[index].ravel()[inside].astype(np.intp)
+        code = (side * rows + inside // columns) * 4 + extent[index].ravel()[inside]
+        table[index] = np.bincount(code, minlength=12 * rows).reshape(3, rows, 4)
+    return RowCounts(table, rows * columns)
+
+
 def band_shares(
-    lungs: NDArray[np.uint8], infected: NDArray[np.bool_]
+    counts: RowCounts, level: int = DEFAULT
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the infected share of every band in every slice, and each slice's lung pixels.
 
@@ -56,10 +95,10 @@ def band_shares(
 
     Parameters
     ----------
-    lungs : ndarray
-        (slices, rows, columns), canonical: 0 outside, 1 right, 2 left.
-    infected : ndarray
-        Same shape.
+    counts : RowCounts
+        Pixels by row.
+    level : int
+        Extent from which a pixel is infected.
 
     Returns
     -------
@@ -68,18 +107,17 @@ def band_shares(
     lung : ndarray
         (slices,) lung pixels.
     """
-    lung = {side: np.count_nonzero(lungs == side, axis=2) for side in (RIGHT, LEFT)}
-    ill = {side: np.count_nonzero(infected & (lungs == side), axis=2) for side in (RIGHT, LEFT)}
+    lung = {side: counts.lung(side) for side in (RIGHT, LEFT)}
+    ill = {side: counts.infected(side, level) for side in (RIGHT, LEFT)}
     total = lung[RIGHT] + lung[LEFT]
     rows = np.flatnonzero(total.any(axis=0))
-    shares = np.zeros((lungs.shape[0], len(BANDS)))
-    if rows.size == 0:
-        return shares, np.zeros(lungs.shape[0])
-    for number, (side, start, stop) in enumerate(_limits(int(rows[0]), int(rows[-1]))):
-        part = lung[side][:, start : stop + 1].sum(axis=1)
-        hit = ill[side][:, start : stop + 1].sum(axis=1)
-        shares[:, number] = hit / np.maximum(part, 1)
-    return shares, total.sum(axis=1).astype(np.float64)
+    shares = np.zeros((total.shape[0], len(BANDS)))
+    if rows.size:
+        for number, (side, start, stop) in enumerate(_limits(int(rows[0]), int(rows[-1]))):
+            part = lung[side][:, start : stop + 1].sum(axis=1)
+            hit = ill[side][:, start : stop + 1].sum(axis=1)
+            shares[:, number] = hit / np.maximum(part, 1)
+    return shares, np.asarray(total.sum(axis=1))
 
 
 def _limits(first: int, last: int) -> tuple[tuple[int, int, int], ...]:
@@ -94,8 +132,8 @@ def _limits(first: int, last: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def band_points(
-    lungs: NDArray[np.uint8],
-    infected: NDArray[np.bool_],
+    counts: RowCounts,
+    level: int = DEFAULT,
     slices: BandSlices | None = None,
     *,
     worst: bool = False,
@@ -104,8 +142,10 @@ def band_points(
 
     Parameters
     ----------
-    lungs, infected : ndarray
-        See ``band_shares``.
+    counts : RowCounts
+        Pixels by row.
+    level : int
+        Extent from which a pixel is infected.
     slices : BandSlices, optional
         Which slices count.
     worst : bool
@@ -117,10 +157,10 @@ def band_points(
         Points by name of band; ``None`` where no slice qualifies.
     """
     rule = slices or BandSlices()
-    shares, lung = band_shares(lungs, infected)
+    shares, lung = band_shares(counts, level)
     index = np.arange(lung.size)
     counted = (index >= rule.skip_first) & (index < lung.size - rule.skip_last)
-    counted &= lung >= rule.lung_share * lungs.shape[1] * lungs.shape[2]
+    counted &= lung >= rule.lung_share * counts.slice_pixels
     if not counted.any():
         return None
     by_slice = points(shares[counted])

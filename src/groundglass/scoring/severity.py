@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundglass.core.results import (
     LEFT,
@@ -19,8 +20,8 @@ from groundglass.core.results import (
     Score,
     Severity,
 )
-from groundglass.scoring.bands import band_points
-from groundglass.scoring.counts import DEFAULT, HIGH, LOW, count_voxels, percent_of
+from groundglass.scoring.bands import RowCounts, band_points, count_rows
+from groundglass.scoring.counts import DEFAULT, HIGH, LOW, percent_of
 
 NONE_PERCENT = 0.5
 """Percent below which a region counts as not infected: what rounds to 0 of whole percent."""
@@ -86,8 +87,7 @@ def score_severity(
         ctss = _sum_score("ctss25", _CTSS_LOBES, percents, CTSS_LIMITS)
         tss = _sum_score("tss20", _TSS_LOBES, percents, QUARTERS)
     else:
-        ctss = _band_score(lungs, infection)
-        tss = _height_score(lungs, infection)
+        ctss, tss = _without_lobes(lungs, infection)
     return Severity(ctss, tss, ct_grade(burden.regions["total"].percent))
 
 
@@ -124,39 +124,42 @@ def _sum_score(
     return Score(name, sum(at_default.values()), low, high, rule, at_default)
 
 
-def _band_score(lungs: LungMask, infection: InfectionMask) -> Score:
-    reason = _no_regions(lungs)
-    if reason is None:
-        found = [band_points(lungs.labels, infection.extent >= level) for level in _LEVELS]
-        default, low, high = found
-        if default is not None and low is not None and high is not None:
-            ends = sum(low.values()), sum(high.values())
-            return Score("ctss25", sum(default.values()), *ends, _CTSS_BANDS, default)
-        reason = "no slice with enough lung lies between the outermost slices the rule leaves out"
-    return Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason)
-
-
-def _height_score(lungs: LungMask, infection: InfectionMask) -> Score:
+def _without_lobes(lungs: LungMask, infection: InfectionMask) -> tuple[Score, Score]:
+    """Return CTSS-25 by the published bands and TSS-20 by regions of height."""
     reason = _no_regions(lungs)
     if reason is not None:
-        return Score("tss20", None, None, None, _TSS_HEIGHTS, reason=reason)
-    return _sum_score("tss20", _TSS_HEIGHTS, _height_percents(lungs, infection), QUARTERS)
+        return (
+            Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason),
+            Score("tss20", None, None, None, _TSS_HEIGHTS, reason=reason),
+        )
+    counts = count_rows(lungs.labels, infection.extent)
+    percents = _height_percents(counts, lungs.geometry.widths_mm)
+    return _band_score(counts), _sum_score("tss20", _TSS_HEIGHTS, percents, QUARTERS)
 
 
-def _height_percents(lungs: LungMask, infection: InfectionMask) -> dict[str, Estimate]:
-    counts = count_voxels(lungs.labels, infection.labels, infection.extent)
-    weights = lungs.geometry.widths_mm
-    weights = np.ones(counts.voxels.shape[0]) if weights is None else weights
+def _band_score(counts: RowCounts) -> Score:
+    default, low, high = (band_points(counts, level) for level in _LEVELS)
+    if default is None or low is None or high is None:
+        reason = "no slice with enough lung lies between the outermost slices the rule leaves out"
+        return Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason)
+    ends = sum(low.values()), sum(high.values())
+    return Score("ctss25", sum(default.values()), *ends, _CTSS_BANDS, default)
+
+
+def _height_percents(
+    counts: RowCounts, widths_mm: NDArray[np.float64] | None
+) -> dict[str, Estimate]:
+    """Return the infected percent of thirds of the right lung and halves of the left by height."""
     percents = []
     for side, parts in ((RIGHT, 3), (LEFT, 2)):
-        lung = counts.voxels[:, side] * weights
-        found = [counts.infected(level)[:, side] * weights for level in _LEVELS]
+        weights = np.ones(counts.table.shape[0]) if widths_mm is None else widths_mm
+        lung = counts.lung(side).sum(axis=1) * weights
+        found = [counts.infected(side, level).sum(axis=1) * weights for level in _LEVELS]
         held = np.flatnonzero(lung)
         edges = np.linspace(held[0], held[-1] + 1, parts + 1) if held.size else np.zeros(parts + 1)
         for start, stop in pairwise(np.rint(edges).astype(int)):
             whole = float(lung[start:stop].sum())
-            ills = [float(ill[start:stop].sum()) for ill in found]
-            percents.append(percent_of(ills, whole))
+            percents.append(percent_of([float(ill[start:stop].sum()) for ill in found], whole))
     return dict(zip(HEIGHTS, percents, strict=True))
 
 

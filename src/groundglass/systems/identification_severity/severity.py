@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.scoring.bands import BANDS, band_points, band_shares, points
+from groundglass.scoring.bands import BANDS, band_points, count_rows
 from groundglass.systems.identification_severity.infection import published_infection
 from groundglass.systems.identification_severity.presets import CTSS
 
-__all__ = ["BANDS", "PublishedScore", "band_shares", "points", "published_ctss"]
+__all__ = ["BANDS", "PublishedScore", "published_ctss"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def published_ctss(hu: NDArray[np.integer], lungs: NDArray[np.uint8]) -> Publish
         ``None`` where no slice holds lung on 6 % of its pixels within index 6 to n - 6.
     """
     infected = published_infection(hu, lungs, CTSS).mask
-    mean = band_points(lungs, infected)
-    worst = band_points(lungs, infected, worst=True)
+    counts = count_rows(lungs, infected * np.uint8(3))
+    mean, worst = band_points(counts), band_points(counts, worst=True)
     if mean is None or worst is None:
         return PublishedScore(None, None, {})
     return PublishedScore(sum(mean.values()), sum(worst.values()), mean)
