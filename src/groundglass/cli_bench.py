@@ -19,12 +19,11 @@ from groundglass.core.progress import OnProgress
 from groundglass.datasets.finding import open_slices, parts_in
 from groundglass.datasets.slices import SliceSet
 from groundglass.errors import ModelError, ReadError
-from groundglass.evaluation.cross_validate import evaluate_folds
+from groundglass.evaluation.cross_validate import evaluate_folds, fold_marker
 from groundglass.evaluation.evaluate import (
     PUBLISHED,
     evaluate_model,
-    predictor,
-    thresholds_of,
+    marker,
 )
 from groundglass.evaluation.result import Evaluation, write_evaluation
 from groundglass.models.catalogue import DEFAULT, load_catalogue
@@ -34,6 +33,7 @@ from groundglass.systems.covid_rate.synthesis import Mode, SynthesisConfig
 
 if TYPE_CHECKING:
     from groundglass.systems.recipes import Recipe
+    from groundglass.training.fit import FitOptions
     from groundglass.training.run import Run
 
 TRAIN_LIBRARIES = ("torch", "lightning", "safetensors", "onnxscript")
@@ -45,21 +45,41 @@ class TrainRequest:
     """What to train."""
 
     system: str
+    """Name of the system."""
     data: Path
+    """Folder of the data set."""
     out: Path | None
+    """Folder of the run."""
     preset: str
-    fold: str | None = None
-    init: str = "random"
-    recipe: Path | None = None
-    resume: bool = False
-    allow_leak: bool = False
-    enhance: bool = False
+    """Recipe of the system."""
+    fold: str | None
+    """Number of a fold, ``all``, or ``None`` to hold nothing out."""
+    init: str
+    """Weights to start from."""
+    recipe: Path | None
+    """Settings of the recipe."""
+    resume: bool
+    """Go on with the run in the folder."""
+    allow_leak: bool
+    """Train although a picture lies on two sides."""
+    seed: int
+    """Seed of all chance."""
+    quiet: bool
+    """Say nothing but errors."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What to train on."""
+
     device: str = "auto"
+    """``cpu``, ``gpu`` or ``auto``."""
     devices: int = 1
+    """How many of them."""
     machines: int = 1
+    """How many machines."""
     strategy: str = "auto"
-    seed: int = 0
-    quiet: bool = False
+    """How the work is shared."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +87,29 @@ class EvaluateRequest:
     """What to measure."""
 
     training: TrainRequest
+    """The data, and what to train if something is trained."""
+    hardware: Hardware
+    """What to train on."""
     model: str | None
+    """Model to measure."""
     no_train: bool
+    """Never train."""
     split: str | None
-    as_json: bool
+    """Part of the data set."""
     threads: int
+    """Threads of the network."""
 
 
 @plainly
-def run_training(request: TrainRequest) -> int:
+def run_training(request: TrainRequest, hardware: Hardware, *, enhanced: bool) -> int:
     """Train, say where it lies, return the exit code."""
     _require_extra()
     try:
         with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
-            run = _train(request, _all_parts(request.data), on_progress)
+            run = _train(request, hardware, _all_parts(request.data), on_progress)
             places = [entry.path.parent for entry in run.entries.values()]
-            if request.enhance:
-                places.append(_enhance(request, run, on_progress))
+            if enhanced:
+                places.append(_enhance(request, hardware, run, on_progress))
     except KeyboardInterrupt:
         complain("Stopped; the same command with --resume goes on from the last checkpoint.")
         return STOPPED
@@ -109,9 +135,10 @@ def _all_parts(data: Path) -> SliceSet:
     return open_slices(data, parts)
 
 
-def _train(request: TrainRequest, slices: SliceSet, on_progress: OnProgress) -> Run:
-    from groundglass.training.fit import FitOptions  # noqa: PLC0415 - loads torch
-    from groundglass.training.run import RunOptions, train_run  # noqa: PLC0415
+def _train(
+    request: TrainRequest, hardware: Hardware, slices: SliceSet, on_progress: OnProgress
+) -> Run:
+    from groundglass.training.run import RunOptions, train_run  # noqa: PLC0415 - loads torch
 
     assert request.out is not None
     options = RunOptions(
@@ -121,17 +148,18 @@ def _train(request: TrainRequest, slices: SliceSet, on_progress: OnProgress) -> 
         allow_leak=request.allow_leak,
         resume=request.resume,
         root=request.data,
-        fit=FitOptions(
-            accelerator=request.device,
-            devices=request.devices,
-            machines=request.machines,
-            strategy=request.strategy,
-        ),
+        fit=_fit(hardware),
     )
     try:
         return train_run(_recipe(request), slices, request.out, options, on_progress)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _fit(hardware: Hardware) -> FitOptions:
+    from groundglass.training.fit import FitOptions  # noqa: PLC0415 - loads torch
+
+    return FitOptions(hardware.device, hardware.devices, hardware.machines, hardware.strategy)
 
 
 def _folds(text: str | None, count: int) -> tuple[int, ...] | None:
@@ -155,9 +183,8 @@ def _recipe(request: TrainRequest) -> Recipe:
         raise typer.BadParameter(str(error)) from error
 
 
-def _enhance(request: TrainRequest, run: Run, on_progress: OnProgress) -> Path:
+def _enhance(request: TrainRequest, hardware: Hardware, run: Run, on_progress: OnProgress) -> Path:
     from groundglass.training.enhance import Trained, TunableRecipe, enhance  # noqa: PLC0415
-    from groundglass.training.fit import FitOptions  # noqa: PLC0415
     from groundglass.training.run import FULL, initial_network  # noqa: PLC0415
 
     target = [item for item in run.items if item.split == "test"]
@@ -172,8 +199,8 @@ def _enhance(request: TrainRequest, run: Run, on_progress: OnProgress) -> Path:
     network = initial_network(recipe, str(entry.path.with_suffix(".safetensors")))
     assert network is not None
     labelled = [item for item in run.items if item.split == "train"]
-    fit = FitOptions(accelerator=request.device, devices=request.devices)
     folder = run.folder / "enhanced"
+    fit = _fit(hardware)
     found = enhance(
         recipe, Trained(network, entry, labelled), target, folder, fit=fit, on_progress=on_progress
     )
@@ -181,7 +208,7 @@ def _enhance(request: TrainRequest, run: Run, on_progress: OnProgress) -> Path:
 
 
 @plainly
-def run_evaluation(request: EvaluateRequest) -> int:
+def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> int:
     """Measure, show or print, return the exit code."""
     training = request.training
     if training.system not in PUBLISHED:
@@ -200,7 +227,7 @@ def run_evaluation(request: EvaluateRequest) -> int:
     except KeyboardInterrupt:
         complain("Stopped.")
         return STOPPED
-    if request.as_json:
+    if as_json:
         sys.stdout.write(found.to_json())
     else:
         _show(found, files)
@@ -222,48 +249,63 @@ def _measure(
     found = evaluate_model(model, slices, split, on_progress=on_progress)
     if training.out is None:
         return found, ()
-    threshold = thresholds_of(model.card)[0]
-    files = write_evaluation(found, training.out, slices.items, predictor(model), threshold)
-    return found, files
+    return found, write_evaluation(found, training.out, slices.items, marker(model))
 
 
 def _cross_validate(
     request: EvaluateRequest, on_progress: OnProgress
 ) -> tuple[Evaluation, tuple[Path, ...]]:
     training = request.training
-    assert training.out is not None
     slices = _all_parts(training.data)
-    run = _train(replace(training, fold=training.fold or "all"), slices, on_progress)
+    training = replace(training, fold=training.fold or "all")
+    run = _train(training, request.hardware, slices, on_progress)
     assert run.split is not None
+    assert training.out is not None
     entries = {int(name.removeprefix("fold-")): entry for name, entry in run.entries.items()}
     folds = {fold: run.split.folds[fold] for fold in entries}
     leak = next((e.card.leak for e in entries.values() if e.card.leak), None)
     found = evaluate_folds(slices, run.items, folds, entries, leak=leak, on_progress=on_progress)
-    return found, write_evaluation(found, training.out / "evaluation")
+    marked = fold_marker(folds, entries)
+    return found, write_evaluation(found, training.out / "evaluation", run.items, marked)
 
 
 def _show(found: Evaluation, files: tuple[Path, ...]) -> None:
     console = out_console()
-    title = f"{found.model} on {found.dataset}, {found.split}: {len(found.scores)} slices"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("Metric", no_wrap=True)
-    table.add_column("Value", justify="right")
-    table.add_column("95 %", no_wrap=True)
-    for name in found.baselines:
-        table.add_column(name, justify="right")
-    methods = [name for name in found.published if set(found.published[name]) & set(found.metrics)]
-    for name in methods:
-        table.add_column(f"{name} (published)", justify="right")
-    for metric, one in found.metrics.items():
-        span = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-        beside = [figures[metric].value for figures in found.baselines.values()]
-        beside += [found.published[name].get(metric) for name in methods]
-        table.add_row(metric, _number(one.value), span, *(_number(value) for value in beside))
-    console.print(table)
+    console.print(
+        f"{found.model} on {found.dataset}, {found.split}: {len(found.scores)} slices",
+        markup=False,
+    )
+    console.print(_figures_table(found))
+    console.print(_published_table(found))
     for note in found.notes:
         console.print(f"Note: {note}.", markup=False)
     for path in files:
         console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _figures_table(found: Evaluation) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("Metric", "Value", "95 %", *found.baselines):
+        plain = head in {"Metric", "95 %"}
+        table.add_column(head, no_wrap=plain, justify="left" if plain else "right")
+    for metric, one in found.metrics.items():
+        span = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        beside = [_number(figures[metric].value) for figures in found.baselines.values()]
+        table.add_row(metric, _number(one.value), span, *beside)
+    return table
+
+
+def _published_table(found: Evaluation) -> Table:
+    metrics = sorted({name for row in found.published.values() for name in row})
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Published", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for method, row in found.published.items():
+        table.add_row(method, *(_number(row.get(metric)) for metric in metrics))
+    own = {metric: found.metrics[metric].value for metric in metrics if metric in found.metrics}
+    table.add_row("here", *(_number(own.get(metric)) for metric in metrics))
+    return table
 
 
 def _number(value: float | None) -> str:

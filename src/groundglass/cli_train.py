@@ -55,6 +55,35 @@ Devices = Annotated[int, typer.Option(min=1, help="How many of them.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
+RunFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
+Enhance = Annotated[
+    bool,
+    typer.Option(
+        "--enhance", help="Go on with the surest answers on the part test, without its labels."
+    ),
+]
+Machines = Annotated[int, typer.Option(min=1, help="How many machines take part.")]
+Strategy = Annotated[str, typer.Option(help="How devices share the work, e.g. ddp.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
+]
+NoTrain = Annotated[bool, typer.Option("--no-train", help="Measure the model; never train.")]
+Split = Annotated[str | None, typer.Option(help="Part of the data set: test, train or pseudo.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
+Tables = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for tables and page; needed to train.")
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]
+Infected = Annotated[
+    Path, typer.Option(help="Folder with slices and lesion masks, lung masks if there are.")
+]
+Healthy = Annotated[Path, typer.Option(help="Folder with healthy slices, or healthy scans.")]
+PairFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")]
+Mode = Annotated[
+    PairMode, typer.Option(help="Aligned by the lungs, or as the published code does.")
+]
+
 
 def add_bench(app: typer.Typer) -> None:
     """Put the commands of the bench on the command line."""
@@ -67,70 +96,39 @@ def add_bench(app: typer.Typer) -> None:
 def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     system: System,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    out: RunFolder,
     preset: PresetOption = Preset.OURS,
     fold: Fold = None,
     init: Init = "random",
     recipe: RecipeFile = None,
     resume: Resume = False,
     allow_leak: AllowLeak = False,
-    enhance: Annotated[
-        bool,
-        typer.Option(
-            "--enhance", help="Go on with the surest answers on the part test, without its labels."
-        ),
-    ] = False,
+    enhance: Enhance = False,
     device: DeviceOption = Device.AUTO,
     devices: Devices = 1,
-    machines: Annotated[int, typer.Option(min=1, help="How many machines take part.")] = 1,
-    strategy: Annotated[str, typer.Option(help="How devices share the work, e.g. ddp.")] = "auto",
+    machines: Machines = 1,
+    strategy: Strategy = "auto",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Train a system and write weights, card and all that is needed to repeat it."""
-    from groundglass.cli_bench import TrainRequest, run_training  # noqa: PLC0415
+    from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
-    request = TrainRequest(
-        system=system,
-        data=data,
-        out=out,
-        preset=preset.value,
-        fold=fold,
-        init=init,
-        recipe=recipe,
-        resume=resume,
-        allow_leak=allow_leak,
-        enhance=enhance,
-        device=device.value,
-        devices=devices,
-        machines=machines,
-        strategy=strategy,
-        seed=seed,
-        quiet=quiet,
+    request = cli_bench.TrainRequest(
+        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet
     )
-    raise typer.Exit(run_training(request))
+    hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
+    raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     system: System,
     data: Data,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
-    ] = None,
-    no_train: Annotated[
-        bool, typer.Option("--no-train", help="Measure the model; never train.")
-    ] = False,
-    split: Annotated[
-        str | None, typer.Option(help="Part of the data set: test, train or pseudo.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for tables and page; needed to train."),
-    ] = None,
+    model: ModelName = None,
+    no_train: NoTrain = False,
+    split: Split = None,
+    as_json: AsJson = False,
+    out: Tables = None,
     preset: PresetOption = Preset.OURS,
     fold: Fold = None,
     init: Init = "random",
@@ -140,58 +138,34 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     device: DeviceOption = Device.AUTO,
     devices: Devices = 1,
     seed: Seed = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 1,
+    threads: Threads = 1,
     quiet: Quiet = False,
 ) -> None:
     """Measure a model, or cross-validate a recipe, beside published figures."""
-    from groundglass.cli_bench import (  # noqa: PLC0415
-        EvaluateRequest,
-        TrainRequest,
-        run_evaluation,
-    )
+    from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
-    training = TrainRequest(
-        system=system,
-        data=data,
-        out=out,
-        preset=preset.value,
-        fold=fold,
-        init=init,
-        recipe=recipe,
-        resume=resume,
-        allow_leak=allow_leak,
-        device=device.value,
-        devices=devices,
-        seed=seed,
-        quiet=quiet or as_json,
+    quiet = quiet or as_json
+    training = cli_bench.TrainRequest(
+        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet
     )
-    request = EvaluateRequest(
-        training=training,
-        model=model,
-        no_train=no_train,
-        split=split,
-        as_json=as_json,
-        threads=threads,
-    )
-    raise typer.Exit(run_evaluation(request))
+    hardware = cli_bench.Hardware(device.value, devices)
+    request = cli_bench.EvaluateRequest(training, hardware, model, no_train, split, threads)
+    raise typer.Exit(cli_bench.run_evaluation(request, as_json=as_json))
 
 
 def synthesize(  # noqa: PLR0913, PLR0917 - one parameter for each option
-    infected: Annotated[
-        Path, typer.Option(help="Folder with slices and lesion masks, lung masks if there are.")
-    ],
-    healthy: Annotated[Path, typer.Option(help="Folder with healthy slices, or healthy scans.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")],
-    mode: Annotated[
-        PairMode, typer.Option(help="Aligned by the lungs, or as the published code does.")
-    ] = PairMode.IMPROVED,
+    infected: Infected,
+    healthy: Healthy,
+    out: PairFolder,
+    mode: Mode = PairMode.IMPROVED,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Lay lesions into healthy lungs: synthetic slices with masks, each with its record."""
-    from groundglass.cli_bench import run_synthesis  # noqa: PLC0415
+    from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
-    raise typer.Exit(run_synthesis(infected, healthy, out, mode=mode.value, seed=seed, quiet=quiet))
+    code = cli_bench.run_synthesis(infected, healthy, out, mode=mode.value, seed=seed, quiet=quiet)
+    raise typer.Exit(code)
 
 
 @models_app.command("list")

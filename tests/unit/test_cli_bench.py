@@ -212,6 +212,8 @@ def test_cross_validation_from_the_command_line(tmp_path: Path) -> None:
     assert found["split"] == "folds 1"
     assert 0 < found["n"] < len(open_slices(data, ["train"]).items)
     assert (tmp_path / "run" / "evaluation" / "slices.csv").is_file()
+    page = (tmp_path / "run" / "evaluation" / "evaluation.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png") == found["n"]
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from groundglass.evaluation.compare import compare
 from groundglass.evaluation.evaluate import (
     Options,
     evaluate_model,
+    marker,
     predictor,
-    thresholds_of,
 )
 from groundglass.evaluation.result import write_evaluation
 from groundglass.evaluation.scores import SliceScore, score_all, score_slice
@@ -197,8 +197,7 @@ def test_an_evaluation_is_written_as_promised(model: Model, tmp_path: Path) -> N
     found = evaluate_model(model, slices, "train", FEW)
     assert any("was trained on this data set" in note for note in found.notes)
     out = tmp_path / "out"
-    threshold = thresholds_of(model.card)[0]
-    paths = write_evaluation(found, out, slices.items, predictor(model), threshold)
+    paths = write_evaluation(found, out, slices.items, marker(model))
     assert all(path.stat().st_size for path in paths)
     document = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert list(document) == ["system", "model", "split", "n", "metrics", "published"]

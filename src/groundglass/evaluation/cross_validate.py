@@ -9,10 +9,11 @@ from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.evaluation.evaluate import (
     Options,
     evaluation_of,
+    marker,
     predictor,
     thresholds_of,
 )
-from groundglass.evaluation.result import Evaluation
+from groundglass.evaluation.result import Evaluation, Marked
 from groundglass.evaluation.scores import SliceScore, score_all
 from groundglass.models.catalogue import Entry
 from groundglass.models.runtime import Model
@@ -67,3 +68,10 @@ def evaluate_folds(  # noqa: PLR0913 - the parts of a cross-validation
     split = "folds " + ", ".join(str(fold) for fold in folds)
     joined = SliceSet(slices.dataset, slices.licence, tuple(items), slices.notes)
     return evaluation_of(card.system, name, joined, split, scores, notes, options, on_progress)
+
+
+def fold_marker(folds: Mapping[int, Sequence[str]], entries: Mapping[int, Entry]) -> Marked:
+    """Return the mask of a held-out slice by the model of its fold."""
+    markers = {fold: marker(Model(entry)) for fold, entry in entries.items()}
+    fold_of = {name: fold for fold, names in folds.items() for name in names}
+    return lambda item: markers[fold_of[item.name]](item)

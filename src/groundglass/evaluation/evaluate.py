@@ -9,7 +9,7 @@ from groundglass.core.progress import OnProgress, silent
 from groundglass.datasets.slices import Slice, SliceItem, SliceSet
 from groundglass.evaluation.baselines import BASELINES
 from groundglass.evaluation.compare import compare
-from groundglass.evaluation.result import Evaluation
+from groundglass.evaluation.result import Evaluation, Marked
 from groundglass.evaluation.scores import Maps, Predict, SliceScore, score_all
 from groundglass.evaluation.summary import Figure, summarise
 from groundglass.models.card import ModelCard
@@ -50,6 +50,12 @@ def predictor(model: Model) -> Predict:
         return infection_map(model, one.values, one.intensity, lungs)
 
     return predict
+
+
+def marker(model: Model) -> Marked:
+    """Return a model as a function from a slice to its mask at the card's threshold."""
+    predict, threshold = predictor(model), thresholds_of(model.card)[0]
+    return lambda item: predict(item.read())[0] >= threshold
 
 
 def thresholds_of(card: ModelCard) -> list[float]:

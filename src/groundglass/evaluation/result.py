@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,8 +19,11 @@ from PIL import Image
 
 from groundglass.datasets.slices import SliceItem
 from groundglass.evaluation.compare import Difference
-from groundglass.evaluation.scores import Predict, SliceScore
+from groundglass.evaluation.scores import SliceScore
 from groundglass.evaluation.summary import MEANING, Figure, conventions
+
+Marked = Callable[[SliceItem], NDArray[np.bool_]]
+"""Takes a slice, returns a model's mask."""
 
 WORST_CASES = 8
 PICTURE_PX = 320
@@ -71,8 +74,7 @@ def write_evaluation(
     evaluation: Evaluation,
     folder: Path,
     items: Sequence[SliceItem] = (),
-    predict: Predict | None = None,
-    threshold: float = 0.5,
+    marked: Marked | None = None,
 ) -> tuple[Path, ...]:
     """Write ``evaluation.json``, ``slices.csv``, ``figures.csv`` and ``evaluation.html``.
 
@@ -84,10 +86,8 @@ def write_evaluation(
         Where to; made if needed.
     items : sequence of SliceItem
         The slices, for pictures of the worst.
-    predict : callable, optional
-        The model, for the same.
-    threshold : float
-        Its threshold, for the same.
+    marked : callable, optional
+        Takes one of them, returns the model's mask.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def write_evaluation(
     paths[0].write_text(evaluation.to_json(), encoding="utf-8")
     _write_figures(evaluation, paths[1])
     _write_slices(evaluation.scores, paths[2])
-    worst = _worst(evaluation.scores, items, predict, threshold)
+    worst = _worst(evaluation.scores, items, marked)
     page = _template().render(
         it=evaluation, meaning=MEANING, averages=conventions(evaluation.scores), worst=worst
     )
@@ -164,20 +164,18 @@ class _Worst:
 def _worst(
     scores: Sequence[SliceScore],
     items: Sequence[SliceItem],
-    predict: Predict | None,
-    threshold: float,
+    marked: Marked | None,
 ) -> list[_Worst]:
     """Return the slices of lowest Dice with their pictures."""
     by_name = {item.name: item for item in items}
     found = []
     for score in sorted(scores, key=lambda one: one.overlap.dice)[:WORST_CASES]:
         item = by_name.get(score.name)
-        if item is None or predict is None:
+        if item is None or marked is None:
             continue
         one = item.read()
         assert one.lesion is not None
-        mask = predict(one)[0] >= threshold
-        picture = overlay(one.values, mask, one.lesion > 0)
+        picture = overlay(one.values, marked(item), one.lesion > 0)
         found.append(_Worst(score.name, score.overlap.dice, picture))
     return found
 
