@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +18,20 @@ from groundglass.cli_models import plainly
 from groundglass.console import complain, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress
 from groundglass.datasets.finding import open_slices, parts_in
-from groundglass.datasets.slices import SliceSet
+from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.errors import ModelError, ReadError
 from groundglass.evaluation.cross_validate import evaluate_folds, fold_marker
+from groundglass.evaluation.enhancement import gain_of, write_gains
 from groundglass.evaluation.evaluate import (
     PUBLISHED,
     evaluate_model,
     marker,
+    predictor,
+    thresholds_of,
 )
 from groundglass.evaluation.result import Evaluation, write_evaluation
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.evaluation.scores import score_all
+from groundglass.models.catalogue import DEFAULT, Entry, load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.folders import synthesize_folder
 from groundglass.systems.covid_rate.synthesis import Mode, SynthesisConfig
@@ -184,27 +189,53 @@ def _recipe(request: TrainRequest) -> Recipe:
 
 
 def _enhance(request: TrainRequest, hardware: Hardware, run: Run, on_progress: OnProgress) -> Path:
-    from groundglass.training.enhance import Trained, TunableRecipe, enhance  # noqa: PLC0415
-    from groundglass.training.run import FULL, initial_network  # noqa: PLC0415
+    """Enhance on the part test, whole and by halves; write what that gained."""
+    from groundglass.training.enhance import CAVEATS, halves  # noqa: PLC0415 - loads torch
+    from groundglass.training.run import FULL  # noqa: PLC0415
 
     target = [item for item in run.items if item.split == "test"]
     if FULL not in run.entries or not target:
         msg = "--enhance needs the part test of the data set, and training without --fold"
         raise ReadError(msg)
-    entry = run.entries[FULL]
-    recipe = _recipe(request)
+    folder = run.folder / "enhanced"
+    one, other = halves(target)
+    rounds = {"transductive": (target, target), "disjoint": (one, other)}
+    gains = {}
+    for name, (adapted, scored) in rounds.items():
+        if not adapted or not scored:
+            continue
+        after, chosen = _enhanced(request, hardware, run, adapted, folder / name, on_progress)
+        before, later = (
+            score_all(scored, predictor(model), thresholds_of(model.card), on_progress)
+            for model in (Model(run.entries[FULL]), Model(after))
+        )
+        gains[name] = gain_of(before, later, chosen, disjoint=adapted is not scored)
+    write_gains(gains, CAVEATS, folder / "gain.json")
+    return folder
+
+
+def _enhanced(  # noqa: PLR0913, PLR0917 - the parts of an enhancement
+    request: TrainRequest,
+    hardware: Hardware,
+    run: Run,
+    target: Sequence[SliceItem],
+    folder: Path,
+    on_progress: OnProgress,
+) -> tuple[Entry, set[str]]:
+    """Return the enhanced model and the names of the slices whose answers it learnt."""
+    from groundglass.training.enhance import Trained, TunableRecipe, enhance  # noqa: PLC0415
+    from groundglass.training.run import FULL, initial_network  # noqa: PLC0415
+
+    recipe, entry = _recipe(request), run.entries[FULL]
     if not isinstance(recipe, TunableRecipe):
         msg = f"{request.system} ({request.preset}) has no enhancement"
         raise ModelError(msg)
     network = initial_network(recipe, str(entry.path.with_suffix(".safetensors")))
     assert network is not None
-    labelled = [item for item in run.items if item.split == "train"]
-    folder = run.folder / "enhanced"
-    fit = _fit(hardware)
-    found = enhance(
-        recipe, Trained(network, entry, labelled), target, folder, fit=fit, on_progress=on_progress
-    )
-    return found.entry.path.parent
+    start = Trained(network, entry, [item for item in run.items if item.split == "train"])
+    found = enhance(recipe, start, target, folder, fit=_fit(hardware), on_progress=on_progress)
+    places = {place for one in found.pseudo for place in (*one.chosen, *one.negatives)}
+    return found.entry, {target[place].name for place in places}
 
 
 @plainly

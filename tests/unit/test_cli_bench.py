@@ -23,12 +23,26 @@ from tests.unit.test_training_splits import texture
 
 RUNNER = CliRunner()
 TINY = {
-    "network": {"widths": [4, 4, 4, 4, 4], "blocks": [1, 1, 1, 1], "decoder_widths": [4, 4, 4, 4]},
-    "stages": [{"name": "only", "steps": 2, "learning_rate": 1e-3, "shares": {"doctor": 1.0}}],
-    "side_px": 32,
+    "network": {
+        "widths": [4, 4, 4, 4, 4],
+        "blocks": [1, 1, 1, 1],
+        "decoder_widths": [4, 4, 4, 4],
+        "head_widths": [4, 4],
+    },
+    "stages": [
+        {
+            "name": "only",
+            "steps": 2,
+            "learning_rate": 1e-3,
+            "shares": {"doctor": 1.0},
+            "side_px": 32,
+            "batch": 2,
+        }
+    ],
+    "head": None,
+    "tuning_steps": 1,
     "kept_px": 32,
     "answer_px": 32,
-    "batch": 2,
     "precision": "32-true",
 }
 
@@ -189,6 +203,12 @@ def test_training_from_the_command_line(semiseg: Path, tmp_path: Path) -> None:
     measured = run("evaluate", "covid-rate", "--data", semiseg, "--model", out / "full", "--json")
     assert json.loads(measured.stdout)["model"] == "covid-rate-ours-full"
     assert run("models", "add", out / "full").exit_code == 0
+    enhanced = run("train", "covid-rate", *same, "-o", out, "--resume", "--enhance")
+    assert enhanced.exit_code == 0, enhanced.stderr
+    gain = json.loads((out / "enhanced" / "gain.json").read_text(encoding="utf-8"))
+    assert gain["gains"]["transductive"]["everything"]["count"] == 3
+    assert not gain["gains"]["transductive"]["disjoint"]
+    assert "transductive" in gain["caveats"][0]
     assert run("train", "covid-rate", *same, "-o", out).exit_code == 1
     assert run("train", "covid-rate", *same, "-o", out, "--resume", "--quiet").exit_code == 0
 

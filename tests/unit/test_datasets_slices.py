@@ -130,6 +130,8 @@ def test_a_folder_is_recognised(tmp_path: Path) -> None:
     assert open_slices(tmp_path / "rate", ["train"]).dataset == "covid-ct-rate"
     assert parts_in(tmp_path / "semi") == ("train", "pseudo", "test")
     assert parts_in(tmp_path / "rate") == ("train",)
+    (tmp_path / "semi").rename(tmp_path / "covid-semiseg")
+    assert parts_in(tmp_path) == ("train", "pseudo", "test")
     assert parts_in(tmp_path / "nothing") == ()
     with pytest.raises(ReadError, match="no part but train"):
         open_slices(tmp_path / "rate", ["test"])

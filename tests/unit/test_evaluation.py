@@ -21,6 +21,7 @@ from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.errors import ReadError
 from groundglass.evaluation.baselines import BASELINES
 from groundglass.evaluation.compare import compare
+from groundglass.evaluation.enhancement import gain_of, write_gains
 from groundglass.evaluation.evaluate import (
     Options,
     evaluate_model,
@@ -224,3 +225,15 @@ def test_a_model_that_wants_lungs_gets_them(tmp_path: Path) -> None:
         assert maps[0][:8].max() < 0.1
     picture = Slice(np.full((32, 32), 255, np.uint8), Intensity.DISPLAY, None)
     assert predictor(found)(picture).min() > 0.5
+
+
+def test_the_gain_of_an_enhancement_is_told_by_what_was_chosen(tmp_path: Path) -> None:
+    before, after = scores_of(4), scores_of()
+    gain = gain_of(before, after, {"s0", "elsewhere"}, disjoint=False)
+    assert gain.everything.dice > 0
+    assert gain.chosen is not None
+    assert gain.rest is not None
+    assert (gain.everything.count, gain.chosen.count, gain.rest.count) == (4, 1, 3)
+    assert gain_of(before, after, set(), disjoint=True).chosen is None
+    write_gains({"whole": gain}, ("a caveat",), tmp_path / "gain.json")
+    assert json.loads((tmp_path / "gain.json").read_text(encoding="utf-8"))["caveats"]

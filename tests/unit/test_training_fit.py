@@ -28,6 +28,7 @@ from groundglass.systems.covid_rate.method import infection_map, prepared
 from groundglass.systems.covid_rate.network import NetworkConfig
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig
 from groundglass.systems.covid_rate.ours.network import NetworkConfig as OursNetworkConfig
+from groundglass.systems.covid_rate.ours.pixel_head import HeadConfig
 from groundglass.systems.covid_rate.ours.recipe import OursConfig, OursRecipe, StageConfig
 from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedRecipe
 from groundglass.systems.recipes import Recipe, TrainingData
@@ -58,16 +59,15 @@ def published(epochs: int = 4, **changes: Any) -> PublishedRecipe:
 def ours(steps: int = 2) -> OursRecipe:
     return OursRecipe(
         OursConfig(
-            network=OursNetworkConfig((4, 4, 8, 8, 8), (1, 1, 1, 1), (8, 8, 4, 4)),
+            network=OursNetworkConfig((4, 4, 8, 8, 8), (1, 1, 1, 1), (8, 8, 4, 4), (12, 8)),
             augment=AugmentConfig(rotation_degrees=5, cutout=0.5),
             stages=(
-                StageConfig("broad", steps, 1e-3, {"doctor": 0.5, "network": 0.5}),
-                StageConfig("fine", steps, 1e-3, {"doctor": 1.0}),
+                StageConfig("broad", steps, 1e-3, {"doctor": 0.5, "network": 0.5}, 64, 2),
+                StageConfig("fine", steps, 1e-3, {"doctor": 1.0}, 64, 2),
             ),
-            side_px=64,
+            head=HeadConfig(2, 200, (6, 4), (0, 1), 3, 2, 50),
             kept_px=64,
             answer_px=64,
-            batch=2,
             warm_up_steps=1,
             precision="32-true",
         )
@@ -127,10 +127,10 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_thirty_steps_lower_the_loss_and_more_overfit(tmp_path: Path) -> None:
-    recipe = published(epochs=280, rotation_degrees=0.0, zoom=(1.0, 1.0), learning_rate=4e-3)
+    recipe = published(epochs=330, rotation_degrees=0.0, zoom=(1.0, 1.0), learning_rate=8e-3)
     data = TrainingData(items())
     options = FitOptions(accelerator="cpu", checkpoint_steps=30)
-    validation = recipe.sources(0, data)
+    validation = recipe.sources(0, data, recipe.network())
     network = train_network(recipe, data, tmp_path, options=options, validation=validation)
     with (tmp_path / "main.curve.csv").open(encoding="utf-8") as text:
         losses = [float(row["loss"]) for row in csv.DictReader(text)]
@@ -144,7 +144,11 @@ def test_patience_ends_a_stage_and_keeps_the_best(tmp_path: Path) -> None:
     recipe = published(epochs=40, learning_rate=0.0, patience=2)
     data = TrainingData(items())
     network = train_network(
-        recipe, data, tmp_path, options=OPTIONS, validation=recipe.sources(0, data)
+        recipe,
+        data,
+        tmp_path,
+        options=OPTIONS,
+        validation=recipe.sources(0, data, recipe.network()),
     )
     rows = (tmp_path / "main.curve.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) < 20
@@ -166,12 +170,12 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_unlabelled_consolidation_has_no_weight() -> None:
-    (doctor, network) = ours().sources(0, TrainingData(items()))
+    (doctor, network) = ours().sources(0, TrainingData(items()), ours().network())
     assert doctor.name == "doctor"
     assert len(doctor.stacks) == 3
     assert network.weights == (1.0, 0.5)
     plain = [replace(item, read=partial(unkind, item)) for item in items()]
-    assert ours().sources(0, TrainingData(plain))[0].weights == (1.0, 0.0)
+    assert ours().sources(0, TrainingData(plain), ours().network())[0].weights == (1.0, 0.0)
 
 
 def unkind(item: SliceItem) -> Slice:

@@ -41,13 +41,12 @@ OPTIONS = RunOptions(fit=FIT, fold_count=2)
 def recipe(steps: int = 2) -> OursRecipe:
     return OursRecipe(
         OursConfig(
-            network=NetworkConfig((4, 4, 4, 4, 4), (1, 1, 1, 1), (4, 4, 4, 4)),
+            network=NetworkConfig((4, 4, 4, 4, 4), (1, 1, 1, 1), (4, 4, 4, 4), (4, 4)),
             augment=AugmentConfig(),
-            stages=(StageConfig("only", steps, 1e-3, {"doctor": 0.5, "network": 0.5}),),
-            side_px=32,
+            stages=(StageConfig("only", steps, 1e-3, {"doctor": 0.5, "network": 0.5}, 32, 2),),
+            head=None,
             kept_px=32,
             answer_px=32,
-            batch=2,
             precision="32-true",
         )
     )
@@ -74,7 +73,7 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_holds_everything_to_repeat_it(folds: Run) -> None:
     record = json.loads((folds.folder / "run.json").read_text(encoding="utf-8"))
-    assert record["recipe"]["batch"] == 2
+    assert record["recipe"]["stages"][0]["batch"] == 2
     assert record["preset"] == "ours"
     assert folds.split is not None
     assert read_split(folds.folder / "split.json") == folds.split
@@ -180,8 +179,8 @@ def bright(items: tuple[SliceItem, ...]) -> list[SliceItem]:
 def test_enhancement_trains_on_the_surest_answers_alone(tmp_path: Path) -> None:
     network = recipe().network()
     with torch.no_grad():
-        network.head.weight.zero_()
-        network.head.bias.fill_(1.0)
+        network.head.last.weight.zero_()
+        network.head.last.bias.fill_(1.0)
     entry = export_model(recipe(), network, Origins("m", "x", ("y",)), tmp_path / "m0")
     config = EnhanceConfig(PseudoConfig(largest_rate=1.0), epochs=1, learning_rate=1e-4, rounds=2)
     short = OneStep(recipe())
@@ -226,5 +225,5 @@ def test_tuning_of_both_recipes() -> None:
     assert published.stages(16)[0].steps == 4
     assert ours.config.stages[0].learning_rate == 1e-4
     for short in (published, ours):
-        sources = short.sources(0, TrainingData(marked))
+        sources = short.sources(0, TrainingData(marked), torch.nn.Identity())
         assert [source.weights[0] for source in sources] == [1.0, 0.5]

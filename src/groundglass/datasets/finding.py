@@ -24,7 +24,8 @@ def open_slices(root: Path, splits: Sequence[str]) -> SliceSet:
     Parameters
     ----------
     root : Path
-        COVID-SemiSeg (holds ``Dataset``) or COVID-CT-Rate (holds slices and masks).
+        COVID-SemiSeg (holds ``Dataset``), COVID-CT-Rate (holds slices and masks), or a folder of
+        several data sets, COVID-SemiSeg as ``covid-semiseg`` among them.
     splits : sequence of str
         Parts wanted: ``train``, ``pseudo``, ``test``. COVID-CT-Rate has ``train`` alone.
 
@@ -39,7 +40,7 @@ def open_slices(root: Path, splits: Sequence[str]) -> SliceSet:
     if unknown:
         msg = f"parts of a data set are {', '.join(SPLITS)}; found {', '.join(unknown)}"
         raise ValueError(msg)
-    place = root.parent if root.name == "Dataset" and root.is_dir() else root
+    place = _place_of(root)
     if (place / "Dataset").is_dir():
         return _semiseg(place, splits)
     if looks_like_covid_ct_rate(place):
@@ -53,6 +54,14 @@ def open_slices(root: Path, splits: Sequence[str]) -> SliceSet:
         "'Masks' (COVID-CT-Rate); it holds neither"
     )
     raise ReadError(msg)
+
+
+def _place_of(root: Path) -> Path:
+    """Return the folder of the data set, where its inside or a folder of several was named."""
+    if root.name == "Dataset" and root.is_dir():
+        return root.parent
+    inside = root / SEMISEG
+    return inside if (inside / "Dataset").is_dir() else root
 
 
 def parts_in(root: Path) -> tuple[str, ...]:

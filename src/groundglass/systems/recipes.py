@@ -126,8 +126,14 @@ class Recipe(Protocol):
     def exported(self, network: nn.Module) -> nn.Module:
         """Return what is exported: answers probabilities."""
 
-    def sources(self, stage: int, data: TrainingData) -> Sequence[Source]:
-        """Return the sources of a stage."""
+    def sources(self, stage: int, data: TrainingData, network: nn.Module) -> Sequence[Source]:
+        """Return the sources of a stage; the network is what earlier stages made of it."""
+
+    def other_data(self, data: TrainingData) -> tuple[str, ...]:
+        """Return the data sets beside the one with masks that are trained on."""
+
+    def finish(self, network: nn.Module, data: TrainingData) -> None:
+        """Do what follows the stages, in place and always with the same result."""
 
     def batch(
         self, stage: int, sources: Sequence[Source], count: int, generator: Generator

@@ -351,7 +351,8 @@ def train_network(  # noqa: PLR0913 - what a training is made of
         torch.manual_seed(seed_of(data.seed))
         network = recipe.network() if start is None else start
         for index, stage in enumerate(recipe.stages(len(data.items))):
-            sources = recipe.sources(index, data)
+            sources = recipe.sources(index, data, network)
             job = Job(recipe, index, stage, sources, validation, data.seed, options or FitOptions())
             network = fit_stage(job, network, folder, on_progress)
+        recipe.finish(network, data)
     return network

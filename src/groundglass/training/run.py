@@ -121,7 +121,7 @@ def train_run(
         origins = Origins(
             name=f"{recipe.system}-{recipe.preset}-{name}",
             licence=slices.licence,
-            training_data=_seen(slices, options),
+            training_data=_seen(recipe, slices, options),
             leak=leak,
             split_sha256=None if split is None else split.sha256,
         )
@@ -159,9 +159,10 @@ def _parts(
     return found
 
 
-def _seen(slices: SliceSet, options: RunOptions) -> tuple[str, ...]:
+def _seen(recipe: Recipe, slices: SliceSet, options: RunOptions) -> tuple[str, ...]:
     start = () if options.init == "random" else (f"initial weights: {Path(options.init).name}",)
-    return (slices.dataset, *start)
+    others = recipe.other_data(TrainingData((), options.root))
+    return (slices.dataset, *others, *start)
 
 
 def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training

@@ -114,7 +114,12 @@ class PublishedRecipe:
         """Return the network with its sigmoid."""
         return nn.Sequential(network, nn.Sigmoid())
 
-    def sources(self, stage: int, data: TrainingData) -> Sequence[Source]:  # noqa: ARG002
+    def sources(
+        self,
+        stage: int,  # noqa: ARG002
+        data: TrainingData,
+        network: nn.Module,  # noqa: ARG002
+    ) -> Sequence[Source]:
         """Return the slices drawn by doctors, and those a network marked in an enhancement."""
         pseudo = [item for item in data.items if item.annotator == PSEUDO]
         found = []
@@ -126,6 +131,13 @@ class PublishedRecipe:
                 stacks = np.stack([self._stack(item.read()) for item in items])
                 found.append(Source(name, stacks, 1.0, weights=(weight,)))
         return found
+
+    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
+        """Return nothing: slices with masks are all that is trained on."""
+        return ()
+
+    def finish(self, network: nn.Module, data: TrainingData) -> None:
+        """Do nothing after the stage."""
 
     def _stack(self, one: Slice) -> NDArray[np.float16]:
         preparation = self.facts.preparation

@@ -1,9 +1,13 @@
-"""How the infection network of groundglass is trained."""
+"""How the infection network of groundglass is trained.
+
+Two stages on many slices without doctors' masks (another network's, made-up lesions in healthy
+lungs, healthy lungs, radiologists' percentages), then the head alone on doctors' slices.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,13 +22,39 @@ from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.imaging.tone import align_hu, align_picture, resized
 from groundglass.models.card import Preparation, Task
 from groundglass.systems.batches import draw
+from groundglass.systems.covid_rate.ours import extra
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment
 from groundglass.systems.covid_rate.ours.network import (
     InfectionNetwork,
     NetworkConfig,
     WithSigmoid,
 )
+from groundglass.systems.covid_rate.ours.pixel_head import (
+    HeadConfig,
+    draw_pixel_maps,
+    fit_head,
+)
+from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig
+from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, byte_stack
+
+PSEUDO = "enhancement"
+SCALE = (200.0, 255.0, 255.0)
+GENTLE = AugmentConfig(
+    rotation_degrees=12.0,
+    zoom=(0.8, 1.25),
+    aspect=0.12,
+    shift=0.06,
+    shear=0.06,
+    elastic=0.02,
+    gamma=0.2,
+    gain=0.08,
+    offset=0.03,
+    saturation=0.15,
+    noise=0.03,
+    blur=0.25,
+    cutout=0.0,
+)
 
 
 @dataclass(frozen=True)
@@ -38,30 +68,47 @@ class StageConfig:
     learning_rate: float
     """Highest learning rate."""
     shares: Mapping[str, float]
-    """How often slices are drawn, by who drew their masks: ``doctor``, ``network``."""
+    """How often slices are drawn, by origin: ``doctor``, ``network``, ``synthetic``, ``normal``,
+    ``unhurt`` (read as 0 %), ``rated`` (masks from the network so far and the percentage)."""
+    side_px: int = 192
+    """Height and width of training slices."""
+    batch: int = 12
+    """Slices of a step."""
+
+
+BROAD = {"network": 0.55, "synthetic": 0.25, "unhurt": 0.13, "normal": 0.07}
+WEAK = {"rated": 0.40, "unhurt": 0.08, "network": 0.25, "synthetic": 0.22, "normal": 0.05}
 
 
 @dataclass(frozen=True)
 class OursConfig:
     """Every number of our recipe."""
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    """Sizes of the network."""
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(head_widths=(192, 96)))
+    """Sizes of the network; its head is that of ``head`` times the seeds."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the random changes."""
     stages: tuple[StageConfig, ...] = (
-        StageConfig("broad", 4500, 2e-3, {"doctor": 0.1, "network": 0.9}),
-        StageConfig("fine", 3000, 1.5e-3, {"doctor": 0.85, "network": 0.15}),
+        StageConfig("broad", 1000, 3e-3, BROAD, batch=16),
+        StageConfig("weak", 1500, 2e-3, WEAK),
     )
-    """First many slices, then those drawn by doctors."""
-    side_px: int = 224
-    """Height and width of training slices."""
+    """Stages of the loop."""
+    head: HeadConfig | None = field(default_factory=HeadConfig)
+    """How the head is fitted after the loop; ``None`` to leave it as the loop made it."""
+    head_augment: AugmentConfig = GENTLE
+    """Ranges of the random changes for the head."""
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    """Ranges of made-up lesions."""
+    synthetic_repeats: int = 6
+    """How often every healthy slice is given made-up lesions."""
+    weak: WeakMaskConfig = field(default_factory=WeakMaskConfig)
+    """How percentages become masks."""
     kept_px: int = 288
     """Height and width at which slices are kept."""
     answer_px: int = 256
     """Height and width of the network's input when it is used."""
-    batch: int = 12
-    """Slices of a step."""
+    tuning_steps: int = 30
+    """Steps of one epoch of an enhancement."""
     warm_up_steps: int = 60
     """Steps in which the learning rate rises."""
     weight_decay: float = 0.03
@@ -108,7 +155,7 @@ class OursRecipe:
         return Facts(
             task=Task.INFECTION,
             summary="Infection of slices and pictures, consolidation apart.",
-            architecture="residual U-Net",
+            architecture="residual U-Net with a pixel head",
             labels=("infection", "consolidation"),
             thresholds={"infection": self.config.threshold, "consolidation": 0.5},
             preparation=Preparation(size=(side, side), views=("as_is", "rows", "columns", "both")),
@@ -120,14 +167,15 @@ class OursRecipe:
 
     def stages(self, count: int) -> tuple[Stage, ...]:  # noqa: ARG002 - the same for all
         """Return the stages."""
-        return tuple(Stage(s.name, s.steps, self.config.batch) for s in self.config.stages)
+        return tuple(Stage(one.name, one.steps, one.batch) for one in self.config.stages)
 
     def tuning(self, epochs: int, learning_rate: float) -> OursRecipe:
         """Return the recipe of a short training that starts from a trained network."""
-        stage = StageConfig(
-            "tuning", 60 * epochs, learning_rate, {"doctor": 0.5, "enhancement": 0.5}
-        )
-        return OursRecipe(replace(self.config, stages=(stage,)))
+        shares = {"doctor": 0.5, PSEUDO: 0.5}
+        last = self.config.stages[-1]
+        steps = self.config.tuning_steps * epochs
+        stage = StageConfig("tuning", steps, learning_rate, shares, last.side_px, last.batch)
+        return OursRecipe(replace(self.config, stages=(stage,), head=None))
 
     def network(self) -> nn.Module:
         """Return a new network."""
@@ -138,26 +186,64 @@ class OursRecipe:
         assert isinstance(network, InfectionNetwork)
         return WithSigmoid(network)
 
-    def sources(self, stage: int, data: TrainingData) -> Sequence[Source]:
-        """Return the slices by who drew their masks."""
+    def other_data(self, data: TrainingData) -> tuple[str, ...]:
+        """Return the data sets beside the one with masks that are trained on."""
+        names = (extra.VOLUMES, extra.RATED)
+        return tuple(name for name in names if extra.sibling(data.root, name) is not None)
+
+    def sources(self, stage: int, data: TrainingData, network: nn.Module) -> Sequence[Source]:
+        """Return the slices by origin; those whose data set is not there are left out."""
+        shares = {name: share for name, share in self.config.stages[stage].shares.items() if share}
         found = []
-        for annotator, share in self.config.stages[stage].shares.items():
+        for annotator in ("doctor", "network", PSEUDO):
             chosen = [item for item in data.items if item.annotator == annotator]
-            if chosen and share > 0:
-                found.append(self._source(annotator, chosen, share))
+            if annotator in shares and chosen:
+                found.append(self._source(annotator, chosen, shares[annotator]))
+        for name, stacks, weight in self._unmasked(set(shares), data, network):
+            if stacks is not None:
+                found.append(Source(name, stacks, shares[name], SCALE, (1.0, weight)))
         return found
+
+    def _unmasked(
+        self, wanted: set[str], data: TrainingData, network: nn.Module
+    ) -> Iterator[tuple[str, NDArray[np.uint8] | None, float]]:
+        """Yield name, stacks and weight of consolidation of sources without doctors' masks."""
+        config, weight = self.config, self.config.consolidation_weight
+        if wanted & {"synthetic", "normal"}:
+            healthy = extra.healthy_slices(data.root, config.kept_px)
+            if "synthetic" in wanted:
+                made = extra.synthetic_stacks(
+                    healthy, config.synthetic_repeats, config.synthetic, data.seed
+                )
+                yield "synthetic", made, weight
+            if "normal" in wanted and healthy:
+                yield "normal", extra.negative_stacks(healthy), weight
+        if wanted & {"rated", "unhurt"}:
+            rated = extra.rated_stacks(data.root, config.kept_px)
+            if rated is not None and "unhurt" in wanted:
+                yield "unhurt", extra.unhurt_stacks(rated), weight
+            if rated is not None and "rated" in wanted:
+                yield "rated", extra.weak_stacks(rated, self._answer(network), config.weak), 0.0
+
+    def _answer(self, network: nn.Module) -> extra.Predict:
+        """Return the network's probability of infection for one tone map."""
+        side = (self.config.answer_px, self.config.answer_px)
+
+        @torch.inference_mode()
+        def answer(tones: NDArray[np.float32]) -> NDArray[np.float32]:
+            network.eval()
+            logits = network(torch.tensor(resized(tones, side))[None, None])
+            return resized(torch.sigmoid(logits)[0, 0].numpy(), (len(tones), tones.shape[1]))
+
+        return answer
 
     def _source(self, name: str, items: Sequence[SliceItem], share: float) -> Source:
         slices = [item.read() for item in items]
         known = all(one.kinds_known for one in slices)
-        weight = self.config.pseudo_weight if name == "enhancement" else 1.0
-        return Source(
-            name,
-            np.stack([self._stack(one) for one in slices]),
-            share,
-            (200.0, 255.0, 255.0),
-            (weight, weight * self.config.consolidation_weight if known else 0.0),
-        )
+        weight = self.config.pseudo_weight if name == PSEUDO else 1.0
+        dense = weight * self.config.consolidation_weight if known else 0.0
+        stacks = np.stack([self._stack(one) for one in slices])
+        return Source(name, stacks, share, SCALE, (weight, dense))
 
     def _stack(self, one: Slice) -> NDArray[np.uint8]:
         align = align_hu if one.intensity is Intensity.HU else align_picture
@@ -166,17 +252,23 @@ class OursRecipe:
         masks = [resized((lesion >= kind).astype(np.float32), size) for kind in (1, 2)]
         return byte_stack(resized(align(one.values), size), masks)
 
+    def finish(self, network: nn.Module, data: TrainingData) -> None:
+        """Fit the head on doctors' slices, all other weights kept."""
+        items = [item for item in data.items if item.annotator == "doctor"]
+        if self.config.head is None or not items:
+            return
+        assert isinstance(network, InfectionNetwork)
+        stacks = np.stack([self._stack(item.read()) for item in items])
+        pixels = draw_pixel_maps(network, stacks, self.config.head, self.config.head_augment)
+        fit_head(network, pixels, list(range(len(items))), self.config.head)
+
     def batch(
-        self,
-        stage: int,  # noqa: ARG002
-        sources: Sequence[Source],
-        count: int,
-        generator: Generator,
+        self, stage: int, sources: Sequence[Source], count: int, generator: Generator
     ) -> Mapping[str, Tensor]:
         """Return augmented tone maps with their masks and the weights of these."""
         stacks, weights = draw(sources, count, generator)
-        config = self.config
-        tones, masks = augment(stacks, config.side_px, config.augment, generator)
+        side = self.config.stages[stage].side_px
+        tones, masks = augment(stacks, side, self.config.augment, generator)
         return {"image": tones, "mask": masks, "weight": weights}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -202,7 +294,7 @@ class OursRecipe:
     ) -> tuple[Optimizer, Callable[[int], float]]:
         """Return AdamW with warm-up, then half a cosine down to a hundredth."""
         config = self.config
-        rate = next(s.learning_rate for s in config.stages if s.name == stage.name)
+        rate = next(one.learning_rate for one in config.stages if one.name == stage.name)
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=rate, weight_decay=config.weight_decay
         )
