@@ -78,7 +78,7 @@ def measure(folder: Path, repeat: int, peer: str | None) -> dict[str, Any]:
     decode = runs("decode", folder, repeat)
     whole = runs("whole", folder, repeat)
     growth = {str(factor): runs("growth", folder, repeat, factor) for factor in GROWTH}
-    ratio = whole["seconds"] / decode["seconds"]
+    ratio = {unit: whole[unit] / decode[unit] for unit in ("seconds", "cpu_seconds")}
     report = {
         "machine": machine(),
         "versions": versions(),
@@ -86,7 +86,7 @@ def measure(folder: Path, repeat: int, peer: str | None) -> dict[str, Any]:
         "repeat": repeat,
         "decode": decode,
         "whole": whole,
-        "whole_to_decode": round(ratio, 2),
+        "whole_to_decode": {unit: round(value, 2) for unit, value in ratio.items()},
         "growth": growth,
     }
     if peer:
@@ -286,7 +286,8 @@ def show(report: dict[str, Any]) -> None:
     print(f"{'':28}{'seconds':>9}{'CPU s':>9}{'peak MB':>9}")
     for name, part in rows:
         print(f"{name:28}{part['seconds']:9.2f}{part['cpu_seconds']:9.2f}{part['peak_mb']:9d}")
-    print(f"whole / decode: {report['whole_to_decode']}")
+    ratio = report["whole_to_decode"]
+    print(f"whole / decode: {ratio['seconds']} in time, {ratio['cpu_seconds']} in CPU time")
     if "skipped" in report.get("peer", {}):
         print(report["peer"]["skipped"])
 

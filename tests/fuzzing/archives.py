@@ -9,7 +9,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,7 @@ def cases() -> Iterator[Case]:
         yield Case("tar", f"flipped {number}", spoilt("a.tar", tarred, flipped(10)))
     yield Case("tar", "xz flipped", spoilt("a.tar.xz", lambda: lzma.compress(tarred()), flipped(5)))
     for number, name in enumerate(NAMES):
-        yield Case(
-            "zip", f"strange name {number}", _zip_of(lambda n=name: [(n, series_bytes()[0])])
-        )
+        yield Case("zip", f"strange name {number}", _zip_of(partial(_one_named, name)))
         yield Case("tar", f"strange name {number}", _tar_named(name))
     yield from _whole()
     yield from _bombs()
@@ -113,7 +111,7 @@ def _bombs() -> Iterator[Case]:
     yield Case("tar", "bomb", spoilt("a.tgz", _tar_bomb, cut(1)))
     yield Case("zip", "too many members", spoilt("a.zip", many, cut(1)))
     for depth in (1, 2, 5):
-        yield Case("zip", f"nested {depth}", spoilt("a.zip", lambda d=depth: nested(d), cut(1)))
+        yield Case("zip", f"nested {depth}", spoilt("a.zip", partial(nested, depth), cut(1)))
 
 
 def _lies() -> Iterator[Case]:
@@ -144,6 +142,10 @@ def _patch_entries(data: bytearray, offset: int, kind: str, value: int) -> None:
     while place >= 0:
         struct.pack_into(kind, data, place + offset, value)
         place = data.find(b"PK\x01\x02", place + 4)
+
+
+def _one_named(name: str) -> list[tuple[str, bytes]]:
+    return [(name, series_bytes()[0])]
 
 
 def _zip_of(make: Callable[[], list[tuple[str, bytes]]]) -> Any:

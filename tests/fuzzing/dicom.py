@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,11 @@ def cases() -> Iterator[Case]:
 
 def _removed() -> Iterator[Case]:
     for keyword in REMOVED:
-        yield Case("dicom-header", f"no {keyword}", _editing(lambda d, k=keyword: _drop(d, k)))
+        yield Case("dicom-header", f"no {keyword}", _editing(partial(_drop, keyword=keyword)))
         yield Case(
             "dicom-header",
             f"no {keyword} in one slice",
-            _editing(lambda d, k=keyword: _drop(d, k), only=7),
+            _editing(partial(_drop, keyword=keyword), only=7),
         )
 
 
@@ -142,7 +142,7 @@ def _wrong() -> Iterator[Case]:
         text = str(value).replace("\n", " ")[:24]
         only = 5 if number % 2 else None
         where = " in one slice" if number % 2 else ""
-        edit = _editing(lambda d, k=keyword, t=kind, v=value: _put(d, k, t, v), only)
+        edit = _editing(partial(_put, keyword=keyword, kind=kind, value=value), only)
         yield Case("dicom-header", f"{keyword} is {text}{where}", edit)
 
 

@@ -45,7 +45,7 @@ def cases() -> Iterator[Case]:
     """Yield junk, strange names, links, pipes and the like."""
     for name, data in JUNK.items():
         yield Case("junk", name, write("file", data))
-        yield Case("junk", f"{name} in a folder", _beside(lambda f, d=data: _put(f / "x", d)))
+        yield Case("junk", f"{name} in a folder", _beside(partial(_put_in, data=data)))
     for number in range(12):
         yield Case("junk", f"random {number}", _random(20 * 3**number))
     for number, name in enumerate((*STRANGE_NAMES, os.fsdecode(b"\xff\xfe\n"))):
@@ -58,6 +58,10 @@ def cases() -> Iterator[Case]:
     for name, make in _MAKERS.items():
         yield Case("folder", name, _alone(make))
         yield Case("folder", f"{name} beside a series", _beside(make))
+
+
+def _put_in(folder: Path, data: bytes) -> None:
+    _put(folder / "x", data)
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -44,7 +44,7 @@ def cases() -> Iterator[Case]:
 def grey() -> NDArray[np.uint8]:
     """Return a slice of the chest in a lung window, 192 pixels wide."""
     hu = chest_hu()[9].repeat(3, axis=0).repeat(3, axis=1).astype(np.float32)
-    return np.clip((hu + 1250) / 1400 * 255, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((hu + 1250) / 1400 * 255, 0, 255), dtype=np.uint8)
 
 
 def encoded(values: NDArray[Any], suffix: str, **options: Any) -> bytes:
@@ -65,8 +65,10 @@ def _in_mode(mode: str, suffix: str) -> bytes:
     stream = BytesIO()
     picture = Image.fromarray(grey())
     if mode == "LAB":
-        profile = [ImageCms.createProfile(space) for space in ("sRGB", "LAB")]
-        picture = ImageCms.profileToProfile(picture.convert("RGB"), *profile, outputMode="LAB")
+        here, there = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        turned = ImageCms.profileToProfile(picture.convert("RGB"), here, there, outputMode="LAB")
+        assert turned is not None
+        picture = turned
     else:
         picture = picture.convert("RGB").convert("L" if mode == "I" else mode).convert(mode)
     picture.save(stream, "PNG" if suffix == "png" else "TIFF")

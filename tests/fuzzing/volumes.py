@@ -73,7 +73,8 @@ def nifti() -> bytes:
 
 def nifti_bytes(values: Any, affine: Any = None) -> bytes:
     """Return (x, y, z) values as a NIfTI file."""
-    image: Any = nib.Nifti1Image(values, _affine() if affine is None else affine)
+    grid = _affine() if affine is None else affine
+    image: Any = nib.Nifti1Image(values, grid)  # type: ignore[no-untyped-call]
     return bytes(image.to_bytes())
 
 
@@ -171,7 +172,7 @@ def _oblique() -> NDArray[np.float64]:
 
 
 def _without_affine() -> bytes:
-    image: Any = nib.Nifti1Image(chest_hu().T, None)
+    image: Any = nib.Nifti1Image(chest_hu().T, None)  # type: ignore[no-untyped-call]
     return bytes(image.to_bytes())
 
 

@@ -205,3 +205,15 @@ def test_uneven_steps_are_taken_as_they_are() -> None:
     for part in (kept < 90, kept >= 90):
         found, true = labels[part] > 0, lesions[kept][part]
         assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.85
+
+
+def test_the_dense_core_of_a_lesion_is_consolidation() -> None:
+    """A core too small for the ball of consolidation counts if ground glass lies around it."""
+    hu, lungs = draw(PLAN)
+    core = PLAN.ball((0.0, 40.0, -80.0), 4.0)
+    alone = hu.copy()
+    alone[core] = TISSUE
+    hu[PLAN.ball((0.0, 40.0, -80.0), 14.0)] = GROUND_GLASS_HU
+    hu[core] = TISSUE
+    assert (found_in(hu, lungs)[0][core] == 2).mean() > 0.8
+    assert not found_in(alone, lungs)[0].any()

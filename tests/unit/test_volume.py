@@ -2,82 +2,32 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import itertools
-import struct
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
-import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status
 from groundglass.errors import ReadError, UnsafeInputError, UnsupportedFormatError
 from groundglass.readers import build
 from groundglass.readers.volume import read_volume
-
-nib: Any = nibabel
-sitk: Any = SimpleITK
-
-VALUES = (np.arange(4 * 5 * 6).reshape(4, 5, 6) * 7 - 400).astype(np.int16)
-SPACING = (2.5, 0.8, 0.7)
-LPS_AFFINE = np.array(
-    [[0, 0, 0.7, -10], [0, 0.8, 0, 20], [-2.5, 0, 0, 30], [0, 0, 0, 1]], dtype=np.float64
+from tests.volumes import (
+    LPS_AFFINE,
+    SPACING,
+    VALUES,
+    assert_is_the_volume,
+    checks,
+    itk_image,
+    nib,
+    nrrd,
+    save_nifti,
+    sitk,
+    xyz,
 )
-"""Of index (slice, row, column): canonical."""
-TO_RAS = np.diag([-1.0, -1, 1, 1])
-
-
-def xyz(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the affine to RAS for index (x, y, z), as NIfTI wants it."""
-    return np.asarray((TO_RAS @ affine)[:, [2, 1, 0, 3]])
-
-
-def save_nifti(path: Path, values: Any = VALUES, affine: Any = None, **header: Any) -> Path:
-    """Write (slices, rows, columns) values; ``header`` sets fields after all else."""
-    affine = xyz(LPS_AFFINE) if affine is None else affine
-    values = np.asarray(values)
-    image = nib.Nifti1Image(values.T, affine, dtype=values.dtype)
-    data = bytearray(image.to_bytes())
-    places = {
-        "qform_code": ("<h", 252), "sform_code": ("<h", 254), "slope": ("<f", 112),
-        "inter": ("<f", 116), "units": ("<B", 123), "pixdim1": ("<f", 80), "pixdim2": ("<f", 84),
-        "pixdim3": ("<f", 88), "dim1": ("<h", 42), "dim2": ("<h", 44), "dim3": ("<h", 46),
-        "srow_x": ("<f", 280),
-    }  # fmt: skip
-    for name, value in header.items():
-        kind, place = places[name]
-        struct.pack_into(kind, data, place, value)
-    path.write_bytes(gzip.compress(bytes(data)) if path.suffix == ".gz" else bytes(data))
-    return path
-
-
-def itk_image(values: Any = VALUES) -> Any:
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(SPACING[::-1])
-    image.SetOrigin((-10, 20, 30))
-    image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
-    return image
-
-
-def checks(scan: Scan) -> dict[str, Status]:
-    return {verdict.check: verdict.status for verdict in scan.verdicts}
-
-
-def assert_is_the_volume(scan: Scan) -> None:
-    assert np.array_equal(scan.voxels, VALUES)
-    assert scan.geometry.affine == pytest.approx(LPS_AFFINE, abs=1e-5)
-    assert scan.intensity is Intensity.UNKNOWN
-    assert scan.provenance.sha256 is not None
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".nhdr", ".mhd", ".hdr"])
@@ -230,8 +180,8 @@ def test_the_first_of_several_volumes_is_taken(tmp_path: Path) -> None:
     scan = read_volume(tmp_path / "a.nii")
     assert np.array_equal(scan.voxels, VALUES)
     assert checks(scan) == {"series_choice": Status.WARNING}
-    nrrd = _nrrd(np.stack([VALUES, VALUES * 0]), "sizes: 6 5 4 2", dimension=4)
-    (tmp_path / "a.nrrd").write_bytes(nrrd)
+    stack = nrrd(np.stack([VALUES, VALUES * 0]), "sizes: 6 5 4 2", dimension=4)
+    (tmp_path / "a.nrrd").write_bytes(stack)
     scan = read_volume(tmp_path / "a.nrrd")
     assert np.array_equal(scan.voxels, VALUES)
     assert checks(scan)["series_choice"] is Status.WARNING
@@ -313,169 +263,3 @@ def test_content_no_reader_knows(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_text("hello")
     with pytest.raises(UnsupportedFormatError, match="unknown content"):
         read_volume(tmp_path / "a.nii")
-
-
-# NRRD
-
-
-def _nrrd(values: Any, *lines: str, dimension: int = 3, **fields: str) -> bytes:
-    """Return an NRRD file; ``lines`` replace or add header lines, ``encoding`` packs."""
-    array = np.asarray(values)
-    encoding = fields.get("encoding", "raw")
-    sizes = " ".join(str(n) for n in array.shape[::-1])
-    head = {
-        "type": "short", "dimension": str(dimension), "sizes": sizes, "endian": "little",
-        "encoding": encoding, "space": "left-posterior-superior",
-        "space directions": "(0.7,0,0) (0,0.8,0) (0,0,-2.5)" + " none" * (dimension - 3),
-        "space origin": "(-10,20,30)",
-    }  # fmt: skip
-    for line in lines:
-        key, _, value = line.partition(": ")
-        head[key] = value
-    head = {key: value for key, value in head.items() if value}
-    body = array.astype(fields.get("order", "<i2")).tobytes()
-    pack: dict[str, Callable[[bytes], bytes]]
-    pack = {"gzip": gzip.compress, "bzip2": bz2.compress, "raw": bytes}
-    if encoding == "ascii":
-        body = " ".join(str(v) for v in array.ravel()).encode()
-    else:
-        body = pack[encoding](body)
-    text = "\n".join(f"{key}: {value}" for key, value in head.items())
-    return f"NRRD0005\n# a comment: with a colon\n{text}\n\n".encode() + body
-
-
-@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "ascii"])
-def test_encodings_of_nrrd(encoding: str, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, encoding=encoding))
-    assert_is_the_volume(read_volume(tmp_path / "a"))
-
-
-@pytest.mark.parametrize(
-    ("space", "signs"),
-    [
-        ("right-anterior-superior", (-1, -1, 1)),
-        ("RAS", (-1, -1, 1)),
-        ("left-anterior-superior", (1, -1, 1)),
-        ("LPS", (1, 1, 1)),
-    ],
-)
-def test_spaces_of_nrrd(space: str, signs: tuple[int, int, int], tmp_path: Path) -> None:
-    x, y, z = signs
-    directions = f"space directions: ({0.7 * x},0,0) (0,{0.8 * y},0) (0,0,{-2.5 * z})"
-    origin = f"space origin: ({-10 * x},{20 * y},{30 * z})"
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, f"space: {space}", directions, origin))
-    assert_is_the_volume(read_volume(tmp_path / "a"))
-
-
-def test_big_endian_nrrd(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, "endian: big", order=">i2"))
-    assert_is_the_volume(read_volume(tmp_path / "a"))
-
-
-def test_nrrd_without_space_or_spacing_is_said(tmp_path: Path) -> None:
-    no_space = ("space: ", "space directions: ", "space origin: ")
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, *no_space, "spacings: 0.7 0.8 2.5"))
-    scan = read_volume(tmp_path / "a")
-    assert checks(scan) == {"orientation": Status.WARNING}
-    assert scan.geometry.spacing_mm == pytest.approx(SPACING)
-    (tmp_path / "b").write_bytes(_nrrd(VALUES, *no_space))
-    scan = read_volume(tmp_path / "b")
-    assert checks(scan) == {"orientation": Status.WARNING, "slice_spacing": Status.WARNING}
-    assert not scan.geometry.spacing_known
-
-
-@pytest.mark.parametrize(
-    "name", ["/etc/passwd", "../up.raw", "a/b.raw", "LIST", "%03d.raw 1 4 1", "C:x", "http://x/y"]
-)
-def test_voxels_elsewhere_are_not_followed(name: str, tmp_path: Path) -> None:
-    (tmp_path / "a.nhdr").write_bytes(_nrrd(VALUES, f"data file: {name}"))
-    with pytest.raises(UnsafeInputError, match="not followed"):
-        read_volume(tmp_path / "a.nhdr")
-    sitk.WriteImage(itk_image(), str(tmp_path / "a.mha"))
-    data = (tmp_path / "a.mha").read_bytes().replace(b"LOCAL", name.encode())
-    (tmp_path / "a.mha").write_bytes(data)
-    with pytest.raises(UnsafeInputError, match="not followed"):
-        read_volume(tmp_path / "a.mha")
-
-
-def test_a_link_beside_the_header_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "a.nhdr").write_bytes(_nrrd(VALUES, "data file: a.raw"))
-    with pytest.raises(ReadError, match="add that file"):
-        read_volume(tmp_path / "a.nhdr")
-    (tmp_path / "real").write_bytes(VALUES.tobytes())
-    (tmp_path / "a.raw").symlink_to("real")
-    with pytest.raises(ReadError, match="add that file"):
-        read_volume(tmp_path / "a.nhdr")
-    (tmp_path / "a.raw").unlink()
-    (tmp_path / "real").rename(tmp_path / "a.raw")
-    assert_is_the_volume(read_volume(tmp_path / "a.nhdr"))
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["dimension: 9", "dimension: x", "sizes: 0 5 4", "sizes: 6 5", "type: block", "type: rubbish",
-     "encoding: hex", "byte skip: x", "line skip: 3", "space origin: (1,2)",
-     "space directions: (1,0,0) (0,x,0) (0,0,1)"],
-)  # fmt: skip
-def test_broken_nrrd_headers_are_refused(line: str, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, line))
-    with pytest.raises(ReadError):
-        read_volume(tmp_path / "a")
-
-
-def test_a_packed_body_of_wrong_size_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_nrrd(VALUES, "sizes: 60 50 4", encoding="gzip"))
-    with pytest.raises(ReadError, match="cannot be unpacked"):
-        read_volume(tmp_path / "a")
-    whole = _nrrd(VALUES, encoding="gzip")
-    (tmp_path / "b").write_bytes(whole[:-40])
-    with pytest.raises(ReadError, match="cannot be unpacked"):
-        read_volume(tmp_path / "b")
-
-
-# MetaImage
-
-
-def _mha(body: bytes | None = None, **fields: str) -> bytes:
-    head = {
-        "ObjectType": "Image", "NDims": "3", "DimSize": "6 5 4", "ElementType": "MET_SHORT",
-        "ElementSpacing": "0.7 0.8 2.5", "Offset": "-10 20 30",
-        "TransformMatrix": "1 0 0 0 1 0 0 0 -1",
-    } | fields  # fmt: skip
-    lines = [f"{key} = {value}" for key, value in head.items() if value]
-    lines.append("ElementDataFile = LOCAL\n")
-    return "\n".join(lines).encode() + (VALUES.astype("<i2").tobytes() if body is None else body)
-
-
-def test_orders_and_encodings_of_metaimage(tmp_path: Path) -> None:
-    text = " ".join(str(v) for v in VALUES.ravel()).encode()
-    kinds = (
-        _mha(),
-        _mha(VALUES.astype(">i2").tobytes(), BinaryDataByteOrderMSB="True"),
-        _mha(zlib.compress(VALUES.astype("<i2").tobytes()), CompressedData="True"),
-        _mha(text, BinaryData="False"),
-    )
-    for data in kinds:
-        (tmp_path / "a").write_bytes(data)
-        assert_is_the_volume(read_volume(tmp_path / "a"))
-
-
-def test_metaimage_without_direction_or_spacing_is_said(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_mha(TransformMatrix=""))
-    assert checks(read_volume(tmp_path / "a")) == {"orientation": Status.WARNING}
-    (tmp_path / "a").write_bytes(_mha(ElementSpacing=""))
-    scan = read_volume(tmp_path / "a")
-    assert checks(scan) == {"slice_spacing": Status.WARNING}
-    assert scan.geometry.slice_volumes_mm3 is None
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"NDims": "7"}, {"NDims": ""}, {"DimSize": "6 5"}, {"DimSize": "6 5 0"},
-     {"ElementType": "MET_STRING"}, {"ElementNumberOfChannels": "3"}, {"Offset": "1 x 3"},
-     {"DimSize": "60 50 40"}, {"CompressedData": "True"}],
-)  # fmt: skip
-def test_broken_metaimage_headers_are_refused(fields: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(_mha(None, **fields))
-    with pytest.raises(ReadError):
-        read_volume(tmp_path / "a")

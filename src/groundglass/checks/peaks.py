@@ -32,6 +32,8 @@ SOFT_RANGE_HU = (-25.0, 115.0)
 """Where the peak of soft tissue, or water of a test object, may lie."""
 AIR_PEAK_HU = (-1090.0, -750.0)
 """Where the peak of air, or of lung where there is no air around it, may lie."""
+LUNG_PEAK_HU = (-950.0, -600.0)
+"""Where the peak of lung lies; a frame of such values may be lung in a narrow cut."""
 FAT_HU = -105.0
 """Fat."""
 FAT_RANGE_HU = (-145.0, -60.0)
@@ -44,6 +46,13 @@ DENSE_HU = (-250.0, 250.0)
 """Fat and soft tissue lie between."""
 BONE_HU = 400.0
 """Bone and metal lie above."""
+FRAME_HU = 60.0
+"""How far the values of a frame of one material lie around their median."""
+LUNG_BESIDE = 0.15
+"""Share of what is darker than -500 HU that is brighter than the frame where that is air, not lung:
+the lung inside."""
+SECOND_PEAK = 0.05
+"""Height of a second peak over the valley beside it, as share of the highest."""
 MIN_SHARE = 0.02
 """Share that air or lung, and fat or soft tissue, must have to count as seen."""
 
@@ -147,6 +156,10 @@ def find_peaks(sample: Sample) -> Peaks:
 
 def _air_elsewhere(sample: Sample, values: Values) -> bool:
     around = surrounding_air(sample)
+    if around is not None and LUNG_PEAK_HU[0] <= around <= LUNG_PEAK_HU[1]:
+        low = values[values < -500]
+        beside = float((low > around + FRAME_HU).mean())
+        around = around if beside > LUNG_BESIDE else None
     if around is None:
         around = _lower_of_two(values)
     return around is not None and abs(around - AIR_HU) > AIR_TOLERANCE_HU
@@ -159,7 +172,8 @@ def _lower_of_two(values: Values) -> float | None:
         return None
     from scipy import signal  # noqa: PLC0415 - its import takes longer than all checks
 
-    tops, _ = signal.find_peaks(counts, prominence=0.2 * counts.max())
+    rise = max(SECOND_PEAK * counts.max(), 4 * np.sqrt(counts.max()))
+    tops, _ = signal.find_peaks(counts, prominence=rise)
     return float(edges[tops[0]] + BIN_HU / 2) if len(tops) > 1 else None
 
 
@@ -181,7 +195,7 @@ def surrounding_air(sample: Sample) -> float | None:
     if border.size < sample.border.size / 2:
         return None
     middle = float(np.median(border))
-    narrow = float((np.abs(border - middle) <= 60).mean())
+    narrow = float((np.abs(border - middle) <= FRAME_HU).mean())
     darkest = float(np.quantile(sample.inside, 0.05))
     spread = float(np.ptp(np.quantile(sample.inside, (0.02, 0.98))))
     if narrow < 0.7 or middle - darkest > 80 or spread < 300:

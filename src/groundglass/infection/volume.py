@@ -79,6 +79,10 @@ class VolumeInfectionConfig:
     bridge_mm: float = 2.0
     """Gaps that a ball of this radius does not fit into are bridged: noise, air bronchograms."""
 
+    core_mm: float = 6.0
+    """Dense tissue that ground glass surrounds within this distance is the core of the lesion and
+    counts as consolidation, though no ball of consolidation fits into it."""
+
     smallest_mm3: float = 300.0
     """Objects below this volume are dropped."""
 
@@ -236,6 +240,7 @@ def _infected(
         config,
     )
     solid[~lung] = 0
+    solid |= _cores(hazy, density, runs, config)
     # Objects at the loose limit decide for all three, so that the masks stay nested.
     solid[root_vessels((solid & LOOSE) > 0, sides, grid)] = 0
     nested = hazy | solid
@@ -246,6 +251,17 @@ def _infected(
         nested[~kept] &= np.uint8(7 - bit)
     dense = ((solid & DEFAULT) > 0) & (density > config.ground_glass_hu[1])
     return nested, dense
+
+
+def _cores(
+    hazy: Bits, density: NDArray[np.float32], runs: list[Run], config: VolumeInfectionConfig
+) -> Bits:
+    """Return dense voxels that lie within ground glass."""
+    cores = np.zeros_like(hazy)
+    for run in runs:
+        cores[run.slices] = morphology.close(hazy[run.slices], config.core_mm, run.spacing_mm)
+    cores[(density <= config.ground_glass_hu[1]) | (density > config.consolidation_hu[1])] = 0
+    return cores
 
 
 def _bands(

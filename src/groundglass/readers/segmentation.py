@@ -144,4 +144,5 @@ def _names(dataset: Any) -> dict[int, str]:
     return {
         int(segment.SegmentNumber): str(segment.get("SegmentLabel", ""))
         for segment in dataset.get("SegmentSequence", [])
+        if int(segment.SegmentNumber) > 0
     }
