@@ -33,7 +33,7 @@ from groundglass.evaluation.result import Evaluation, write_evaluation
 from groundglass.evaluation.scores import score_all
 from groundglass.models.catalogue import DEFAULT, Entry, load_catalogue
 from groundglass.models.runtime import Model
-from groundglass.systems.covid_rate.folders import synthesize_folder
+from groundglass.systems.covid_rate.folders import read_pairs, synthesize_folder
 from groundglass.systems.covid_rate.synthesis import Mode, SynthesisConfig
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class TrainRequest:
     """Seed of all chance."""
     quiet: bool
     """Say nothing but errors."""
+    pairs: Path | None = None
+    """Folder of synthetic pairs."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _train(
         allow_leak=request.allow_leak,
         resume=request.resume,
         root=request.data,
+        pairs=() if request.pairs is None else read_pairs(request.pairs),
         fit=_fit(hardware),
     )
     try:

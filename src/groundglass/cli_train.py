@@ -62,6 +62,9 @@ Enhance = Annotated[
         "--enhance", help="Go on with the surest answers on the part test, without its labels."
     ),
 ]
+Pairs = Annotated[
+    Path | None, typer.Option(help="Synthetic pairs to train on as well (preset published).")
+]
 Machines = Annotated[int, typer.Option(min=1, help="How many machines take part.")]
 Strategy = Annotated[str, typer.Option(help="How devices share the work, e.g. ddp.")]
 ModelName = Annotated[
@@ -109,13 +112,14 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     machines: Machines = 1,
     strategy: Strategy = "auto",
     seed: Seed = 0,
+    pairs: Pairs = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a system and write weights, card and all that is needed to repeat it."""
     from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
     request = cli_bench.TrainRequest(
-        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet
+        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
     hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
@@ -139,6 +143,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     devices: Devices = 1,
     seed: Seed = 0,
     threads: Threads = 1,
+    pairs: Pairs = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure a model, or cross-validate a recipe, beside published figures."""
@@ -146,7 +151,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     quiet = quiet or as_json
     training = cli_bench.TrainRequest(
-        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet
+        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
     hardware = cli_bench.Hardware(device.value, devices)
     request = cli_bench.EvaluateRequest(training, hardware, model, no_train, split, threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,19 @@ pytest.importorskip("lightning")
 import torch
 
 from groundglass.core.scan import Intensity
+from groundglass.datasets import covid_ct_rate
 from groundglass.datasets.slices import Slice, SliceItem, SliceSet
-from groundglass.errors import ExportError, LeakError, ModelError, WeightsError
+from groundglass.errors import ExportError, LeakError, ModelError, ReadError, WeightsError
 from groundglass.evaluation.cross_validate import evaluate_folds
 from groundglass.evaluation.evaluate import Options
 from groundglass.systems.covid_rate.certainty import PseudoConfig
+from groundglass.systems.covid_rate.folders import read_pairs, synthesize_folder
+from groundglass.systems.covid_rate.network import NetworkConfig as ThinConfig
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig
 from groundglass.systems.covid_rate.ours.network import NetworkConfig
 from groundglass.systems.covid_rate.ours.recipe import OursConfig, OursRecipe, StageConfig
 from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedRecipe
-from groundglass.systems.recipes import TrainingData
+from groundglass.systems.recipes import Source, TrainingData
 from groundglass.training.enhance import EnhanceConfig, Trained, enhance, halves
 from groundglass.training.export import Origins, export_model
 from groundglass.training.fit import FitOptions, save_weights
@@ -227,3 +231,40 @@ def test_tuning_of_both_recipes() -> None:
     for short in (published, ours):
         sources = short.sources(0, TrainingData(marked), torch.nn.Identity())
         assert [source.weights[0] for source in sources] == [1.0, 0.5]
+
+
+def test_synthetic_slices_stay_with_the_source_of_their_lesions(tmp_path: Path) -> None:
+    for name in ("ill", "healthy"):
+        (tmp_path / name).mkdir()
+        covid_ct_rate.write_fake(tmp_path / name, np.random.default_rng(len(name)))
+    records = synthesize_folder(tmp_path / "ill", tmp_path / "healthy", tmp_path / "pairs")
+    pairs = read_pairs(tmp_path / "pairs")
+    assert [pair.donor for pair in pairs] == [one.donor for one in records if one.kept]
+    named = [replace(one, donor=f"s{place % 4}") for place, one in enumerate(pairs)]
+    data, options = slices(), replace(OPTIONS, folds=(0,), pairs=tuple(named))
+    seen = Watching(PublishedConfig(side_px=32, epochs=1, batch=64, network=THIN))
+    run = train_run(seen, data, tmp_path / "run", options)
+    assert run.split is not None
+    held = set(run.split.folds[0])
+    wanted = {pair.item.name for pair in named if pair.donor not in held}
+    assert {name for name in seen.names if name.startswith("pair/")} == wanted
+    assert len(wanted) < len(named)
+    with pytest.raises(ValueError, match="takes no pairs"):
+        train_run(recipe(), data, tmp_path / "other", options)
+    (tmp_path / "pairs" / "records.csv").write_text("donor\n", encoding="utf-8")
+    with pytest.raises(ReadError, match="is not in"):
+        read_pairs(tmp_path / "pairs")
+    (tmp_path / "pairs" / "records.csv").unlink()
+    with pytest.raises(ReadError, match="needs its"):
+        read_pairs(tmp_path / "pairs")
+
+
+THIN = ThinConfig((4, 4, 4, 4, 4), (4, 4, 4, 4), 2)
+
+
+class Watching(PublishedRecipe):
+    """The published recipe, remembering what it was trained on."""
+
+    def sources(self, stage: int, data: TrainingData, network: torch.nn.Module) -> Sequence[Source]:
+        self.names = [one.name for one in data.items]
+        return super().sources(stage, data, network)

@@ -18,6 +18,7 @@ from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.errors import ExportError, ModelError, WeightsError
 from groundglass.models.card import card_path, read_card, sha256_of
 from groundglass.models.catalogue import Entry, Origin
+from groundglass.systems.covid_rate.folders import SYNTHETIC, PairItem
 from groundglass.systems.covid_rate.method import prepared
 from groundglass.systems.recipes import Recipe, TrainingData
 from groundglass.training.export import CHECK_SLICES, Origins, export_model, versions
@@ -52,6 +53,8 @@ class RunOptions:
     """Go on with the run in the folder."""
     root: Path | None = None
     """Folder of data, for sources without masks."""
+    pairs: tuple[PairItem, ...] = ()
+    """Synthetic slices; each is left out where the source of its lesions is held out."""
     fit: FitOptions = field(default_factory=FitOptions)
     """On what to train."""
 
@@ -110,13 +113,15 @@ def train_run(
     options = options or RunOptions()
     prints = prints_of(slices.items)
     items = joined_sources(slices.items, prints)
+    made = _made(recipe, items, options.pairs)
     split = _split(slices, items, options)
     _claim(out, _record(recipe, slices, prints, options), resume=options.resume)
     if split is not None:
         write_split(split, out / "split.json")
     run = Run(out, split, items, {}, None)
-    for name, chosen, held in _parts(items, recipe.annotators, split, options):
-        sides = {"train": [i.name for i in chosen], "held out": [i.name for i in held]}
+    for name, chosen, held in _parts([*items, *made], recipe.annotators, split, options):
+        real = [item.name for item in chosen if item.annotator != SYNTHETIC]
+        sides = {"train": real, "held out": [item.name for item in held]}
         leak = guard(prints, sides, allowed=options.allow_leak)
         origins = Origins(
             name=f"{recipe.system}-{recipe.preset}-{name}",
@@ -127,6 +132,15 @@ def train_run(
         )
         run.entries[name] = _train_one(recipe, chosen, out / name, origins, options, on_progress)
     return run
+
+
+def _made(recipe: Recipe, items: Sequence[SliceItem], pairs: Sequence[PairItem]) -> list[SliceItem]:
+    """Return synthetic slices under the source of their lesions."""
+    if pairs and SYNTHETIC not in recipe.annotators:
+        msg = f"the preset {recipe.preset} makes synthetic slices itself and takes no pairs"
+        raise ValueError(msg)
+    groups = {item.name: item.group for item in items}
+    return [pair.item.within(groups.get(pair.donor, pair.donor)) for pair in pairs]
 
 
 def _split(slices: SliceSet, items: Sequence[SliceItem], options: RunOptions) -> FoldSplit | None:
@@ -235,6 +249,7 @@ def _record(
         "dataset": slices.dataset,
         "slices": len(slices.items),
         "slices_sha256": sha256_of("".join(prints.digests).encode()),
+        "pairs": [[pair.item.name, pair.donor] for pair in options.pairs],
         "seed": options.seed,
         "fold_count": options.fold_count,
         "init": start,

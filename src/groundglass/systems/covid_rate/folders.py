@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from groundglass.core.progress import OnProgress, Progress, silent
 from groundglass.core.scan import Intensity
 from groundglass.core.serial import to_json
 from groundglass.datasets.covid_ct_rate import CtRateLayout, read_covid_ct_rate
-from groundglass.datasets.slices import Slice
+from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.errors import ExportError, ReadError
 from groundglass.lungs.find import find_lungs
 from groundglass.readers.read import read_scan
@@ -30,6 +30,8 @@ from groundglass.systems.covid_rate.synthesis import (
 
 RECORDS = "records.csv"
 SETTINGS = "synthesis.json"
+SYNTHETIC = "synthetic"
+"""The annotator of synthetic slices."""
 
 
 def read_donors(folder: Path) -> list[Donor]:
@@ -130,14 +132,54 @@ def synthesize_folder(  # noqa: PLR0913, PLR0917 - from where, to where, how
             if pair.record.kept:
                 improved = config.mode is Mode.IMPROVED
                 image = np.rint(pair.image).astype(np.int16) if improved else pair.image
-                np.save(out / "Images" / f"im{number + 1:04d}.npy", image)
+                np.save(out / "Images" / f"{name_of(number)}.npy", image)
                 mask = Image.fromarray(pair.mask.astype(np.uint8) * np.uint8(255))
-                mask.save(out / "Masks" / f"im{number + 1:04d}.png")
+                mask.save(out / "Masks" / f"{name_of(number)}.png")
     except ValueError as error:
         raise ReadError(str(error)) from error
     (out / SETTINGS).write_text(to_json(config) + "\n", encoding="utf-8")
     _write_records(records, out / RECORDS)
     return records
+
+
+@dataclass(frozen=True, eq=False)
+class PairItem:
+    """A synthetic slice with the name of the slice its lesions come from."""
+
+    item: SliceItem
+    """The slice."""
+    donor: str
+    """Name of the slice with lesions."""
+
+
+def read_pairs(folder: Path) -> tuple[PairItem, ...]:
+    """Return the synthetic slices of a folder that ``synthesize_folder`` wrote.
+
+    Raises
+    ------
+    ReadError
+        If the folder is none, or was changed.
+    """
+    path = folder / RECORDS
+    if not path.is_file():
+        msg = f"a folder of synthetic pairs needs its '{RECORDS}', which is missing"
+        raise ReadError(msg)
+    with path.open(newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    donors = {name_of(number): row["donor"] for number, row in enumerate(rows)}
+    found = []
+    for item in read_covid_ct_rate(folder).items:
+        if item.name not in donors:
+            msg = f"a synthetic slice is not in '{RECORDS}'; make the pairs again"
+            raise ReadError(msg)
+        pair = replace(item, name=f"pair/{item.name}", annotator=SYNTHETIC)
+        found.append(PairItem(pair, donors[item.name]))
+    return tuple(found)
+
+
+def name_of(number: int) -> str:
+    """Return the stem of a pair's files."""
+    return f"im{number + 1:04d}"
 
 
 def _write_records(records: Sequence[PairRecord], path: Path) -> None:

@@ -71,7 +71,7 @@ class PublishedRecipe:
 
     system = "covid-rate"
     preset = "published"
-    annotators = ("doctor",)
+    annotators = ("doctor", "synthetic")
     average_decay = None
     precision = "32-true"
     gradient_clip = None
@@ -120,11 +120,11 @@ class PublishedRecipe:
         data: TrainingData,
         network: nn.Module,  # noqa: ARG002
     ) -> Sequence[Source]:
-        """Return the slices drawn by doctors, and those a network marked in an enhancement."""
+        """Return slices of doctors and synthetic ones, and those of an enhancement."""
         pseudo = [item for item in data.items if item.annotator == PSEUDO]
         found = []
         for name, items, weight in (
-            ("doctor", [item for item in data.items if item.annotator == "doctor"], 1.0),
+            ("labelled", [item for item in data.items if item.annotator != PSEUDO], 1.0),
             (PSEUDO, pseudo, self.config.pseudo_weight),
         ):
             if items:
