@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import shutil
@@ -239,6 +240,19 @@ def test_a_full_disk_is_seen_before_it_is_full(
     full = usage._replace(free=archive.RESERVE_BYTES + 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(UnsafeInputError, match="temporary space"):
+        contents(path)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_disk_that_fills_up_is_no_damage(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = MAKERS[kind](tmp_path / "a", [("a", b"data")])
+    monkeypatch.setattr(archive._Job, "_count", fail)
+    with pytest.raises(UnsafeInputError, match="disk is full"):
         contents(path)
 
 

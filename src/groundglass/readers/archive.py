@@ -7,6 +7,7 @@ and sizes are counted while writing, so that what a header claims does not matte
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -211,7 +212,10 @@ class _Job:
                 while chunk := source.read(_CHUNK_BYTES):
                     self._count(len(chunk))
                     sink.write(chunk)
-        except _STREAM_ERRORS:
+        except _STREAM_ERRORS as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                msg = "the disk is full; make room for the unpacked archive or unpack it elsewhere"
+                raise UnsafeInputError(msg) from error
             place.unlink(missing_ok=True)
             self.damaged += 1
             return
