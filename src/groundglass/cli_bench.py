@@ -159,9 +159,12 @@ def _train(
         fit=_fit(hardware),
     )
     try:
-        return train_run(_recipe(request), slices, request.out, options, on_progress)
+        run = train_run(_recipe(request), slices, request.out, options, on_progress)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if not run.entries:  # one of several devices that only trains
+        raise typer.Exit
+    return run
 
 
 def _fit(hardware: Hardware) -> FitOptions:

@@ -122,6 +122,7 @@ def test_copies_are_found_however_they_were_changed(change: str) -> None:
     assert told is not None
     assert "1 pairs" in told
     assert guard(prints, {"train": ["a", "c"], "test": ["b"]}) is None
+    assert guard(prints, {"train": ["a", "c"], "test": []}) is None
 
 
 def test_different_slices_of_hu_are_not_twins() -> None:

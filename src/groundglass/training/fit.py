@@ -21,6 +21,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -68,6 +69,11 @@ class Job:
     """Seed of the run."""
     options: FitOptions = field(default_factory=FitOptions)
     """On what."""
+
+
+def leads() -> bool:
+    """Return whether this process writes; the others of several devices only train."""
+    return int(rank_zero_only.rank or 0) == 0
 
 
 def seed_of(*numbers: int) -> int:

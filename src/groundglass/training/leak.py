@@ -79,9 +79,9 @@ def _map_of(one: Slice) -> NDArray[np.float32]:
 
 def _turned(maps: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Return the maps in their eight turns and mirror images."""
-    planes = maps.reshape(-1, SIDE_PX, SIDE_PX)
+    planes = maps.reshape(len(maps), SIDE_PX, SIDE_PX)
     return [
-        np.rot90(mirrored, quarter, (1, 2)).reshape(len(maps), -1)
+        np.rot90(mirrored, quarter, (1, 2)).reshape(len(maps), SIDE_PX**2)
         for mirrored in (planes, planes[:, :, ::-1])
         for quarter in range(4)
     ]

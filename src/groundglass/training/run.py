@@ -22,7 +22,7 @@ from groundglass.systems.covid_rate.folders import SYNTHETIC, PairItem
 from groundglass.systems.covid_rate.method import prepared
 from groundglass.systems.recipes import Recipe, TrainingData
 from groundglass.training.export import CHECK_SLICES, Origins, export_model, versions
-from groundglass.training.fit import FitOptions, train_network
+from groundglass.training.fit import FitOptions, leads, train_network
 from groundglass.training.leak import Prints, guard, joined_sources, prints_of
 from groundglass.training.splits import (
     FoldSplit,
@@ -115,8 +115,9 @@ def train_run(
     items = joined_sources(slices.items, prints)
     made = _made(recipe, items, options.pairs)
     split = _split(slices, items, options)
-    _claim(out, _record(recipe, slices, prints, options), resume=options.resume)
-    if split is not None:
+    if leads():
+        _claim(out, _record(recipe, slices, prints, options), resume=options.resume)
+    if split is not None and leads():
         write_split(split, out / "split.json")
     run = Run(out, split, items, {}, None)
     for name, chosen, held in _parts([*items, *made], recipe.annotators, split, options):
@@ -130,7 +131,9 @@ def train_run(
             leak=leak,
             split_sha256=None if split is None else split.sha256,
         )
-        run.entries[name] = _train_one(recipe, chosen, out / name, origins, options, on_progress)
+        entry = _train_one(recipe, chosen, out / name, origins, options, on_progress)
+        if entry is not None:
+            run.entries[name] = entry
     return run
 
 
@@ -186,7 +189,8 @@ def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training
     origins: Origins,
     options: RunOptions,
     on_progress: OnProgress,
-) -> Entry:
+) -> Entry | None:
+    """Train and export one network; processes that do not lead return nothing."""
     path = folder / "model.onnx"
     if path.is_file() and card_path(path).is_file():
         return Entry(read_card(card_path(path)), path, Origin.FILE)
@@ -195,6 +199,8 @@ def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training
     network = train_network(
         recipe, data, folder, start=start, options=options.fit, on_progress=on_progress
     )
+    if not leads():
+        return None
     preparation = recipe.facts.preparation
     real = [
         prepared(one.values, one.intensity, one.lungs, preparation)
