@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("lightning")
+pytest.importorskip("onnx")
 
+import onnx
 import torch
 
 from groundglass.core.progress import Progress
@@ -199,6 +201,8 @@ def test_an_export_answers_as_the_network(recipe: Recipe, tmp_path: Path) -> Non
     assert card.parameters == sum(p.numel() for p in network.parameters())
     assert card.versions["torch"] == torch.__version__
     assert (tmp_path / "model.safetensors").is_file()
+    kinds = {one.data_type for one in onnx.load(entry.path).graph.initializer if one.dims}
+    assert (onnx.TensorProto.FLOAT16 in kinds) == recipe.half_storage
     one = items()[0].read()
     found = infection_map(Model(entry), one.values, one.intensity, one.lungs)
     image = prepared(one.values, one.intensity, one.lungs, card.preparation)
@@ -216,7 +220,8 @@ def test_an_export_that_answers_otherwise_is_refused(
     torch.manual_seed(0)
     network, wrong = recipe.network().eval(), other.network().eval()
 
-    def swap(_: torch.nn.Module, path: Path, size: tuple[int, int]) -> None:
+    def swap(_: torch.nn.Module, path: Path, size: tuple[int, int], *, halves: bool) -> None:
+        assert halves
         write_onnx(other.exported(wrong).eval(), path, size)
 
     monkeypatch.setattr(export, "write_onnx", swap)

@@ -110,6 +110,10 @@ class Recipe(Protocol):
         """Precision of the training library, e.g. ``32-true``."""
 
     @property
+    def half_storage(self) -> bool:
+        """Whether weights are rounded to half precision and stored so."""
+
+    @property
     def gradient_clip(self) -> float | None:
         """Largest norm of the gradient."""
 

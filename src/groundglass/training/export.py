@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,13 +87,15 @@ def export_model(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
     size = recipe.facts.preparation.size
+    if recipe.half_storage:
+        round_weights(network)
     outer = recipe.exported(network.cpu()).eval()
     generator = np.random.default_rng(0)
     checks = [generator.random((2, 1, *size), dtype=np.float32)]
     checks += [one[None, None] for one in real[:CHECK_SLICES]]
     with torch.inference_mode():
         wanted = [outer(torch.tensor(one)).numpy() for one in checks]
-    write_onnx(outer, path, size)
+    write_onnx(outer, path, size, halves=recipe.half_storage)
     card = _card(recipe, network, origins, path)
     entry = Entry(card, path, Origin.FILE)
     difference = largest_difference(entry, checks, wanted)
@@ -108,8 +111,57 @@ def export_model(
     return entry
 
 
-def write_onnx(outer: nn.Module, path: Path, size: tuple[int, int]) -> None:
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Round all weights to half precision in place, so that storing them so loses nothing."""
+    for value in network.state_dict().values():
+        if value.dtype == torch.float32:
+            value.copy_(value.half().float())
+
+
+def store_halves(model: Any, smallest: int = 256) -> Any:
+    """Return an ONNX model that stores its large weights in half and computes in single precision.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    smallest : int
+        Fewest values of a weight that is stored so.
+    """
+    import onnx  # noqa: PLC0415 - needed only here
+
+    stored = onnx.ModelProto()
+    stored.CopyFrom(model)
+    casts = []
+    for weight in stored.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < smallest:
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        node = onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
+        casts.append(node)
+    nodes = [*casts, *stored.graph.node]
+    del stored.graph.node[:]
+    stored.graph.node.extend(nodes)
+    return stored
+
+
+def write_onnx(
+    outer: nn.Module, path: Path, size: tuple[int, int], *, halves: bool = False
+) -> None:
     """Write a module in evaluation mode as ONNX, the number of slices free.
+
+    Parameters
+    ----------
+    outer : nn.Module
+        What answers probabilities.
+    path : Path
+        Where to.
+    size : tuple of int
+        Rows and columns of the input.
+    halves : bool
+        Store large weights in half precision; round them before.
 
     Raises
     ------
@@ -130,10 +182,12 @@ def write_onnx(outer: nn.Module, path: Path, size: tuple[int, int]) -> None:
             dynamic_shapes=({0: torch.export.Dim("slices", min=1, max=4096)},),
             opset_version=18,
             dynamo=True,
+            optimize=False,
             verbose=False,
         )
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(program.model_proto.SerializeToString())
+    model = store_halves(program.model_proto) if halves else program.model_proto
+    partial.write_bytes(model.SerializeToString())
     partial.replace(path)
 
 

@@ -75,6 +75,7 @@ class PublishedRecipe:
     average_decay = None
     precision = "32-true"
     gradient_clip = None
+    half_storage = False
 
     def __init__(self, config: PublishedConfig | None = None) -> None:
         self.config = config or PublishedConfig()

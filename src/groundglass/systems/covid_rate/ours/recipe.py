@@ -123,7 +123,7 @@ class OursConfig:
     """Weight of slices marked by a network in an enhancement."""
     dice_weight: float = 1.0
     """Weight of soft Dice against cross-entropy."""
-    threshold: float = 0.35
+    threshold: float = 0.4
     """Probability from which a pixel is infected."""
     precision: str = "bf16-mixed"
     """Precision of the training library."""
@@ -141,6 +141,7 @@ class OursRecipe:
     preset = "ours"
     annotators = ("doctor", "network")
     gradient_clip = 5.0
+    half_storage = True
     patience = None
 
     def __init__(self, config: OursConfig | None = None) -> None:
