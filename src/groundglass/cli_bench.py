@@ -326,9 +326,10 @@ def _figures_table(found: Evaluation) -> Table:
         plain = head in {"Metric", "95 %"}
         table.add_column(head, no_wrap=plain, justify="left" if plain else "right")
     for metric, one in found.metrics.items():
-        span = "" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-        beside = [_number(figures[metric].value) for figures in found.baselines.values()]
-        table.add_row(metric, _number(one.value), span, *beside)
+        low, high = _number(one.low, metric), _number(one.high, metric)
+        span = f"{low} to {high}" if low else ""
+        beside = [_number(rows[metric].value, metric) for rows in found.baselines.values()]
+        table.add_row(metric, _number(one.value, metric), span, *beside)
     return table
 
 
@@ -345,8 +346,11 @@ def _published_table(found: Evaluation) -> Table:
     return table
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _number(value: float | None, metric: str = "") -> str:
+    if value is None:
+        return ""
+    coarse = metric == "hd95" or (metric.startswith("percent_") and metric != "percent_pc")
+    return f"{value:.1f}" if coarse else f"{value:.3f}"
 
 
 @plainly

@@ -34,8 +34,8 @@ def dense_lung(one: Slice) -> Maps:
 
 
 BASELINES: dict[str, Predict] = {
-    "nothing marked": nothing,
-    "whole lung marked": whole_lung,
+    "nothing": nothing,
+    "whole lung": whole_lung,
     "training-free": dense_lung,
 }
 """By the name in the tables."""

@@ -135,7 +135,7 @@ class Catalogue:
             return Entry(read_card(card_path(path)), path, Origin.FILE)
         near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
         told = f"did you mean {' or '.join(near)}?" if near else _known(self.names)
-        msg = f"there is no model '{path.name}', by name or as an ONNX file; {told}"
+        msg = f"there is no model '{Path(name).name}', by name or as an ONNX file; {told}"
         raise UnknownModelError(msg)
 
     def _default(self, system: str | None) -> Entry:
