@@ -85,7 +85,8 @@ def _outcome(request: Request, on_progress: OnProgress) -> _Outcome:
     scan: Scan | None = None
     try:
         if request.out is not None:
-            check_out(request.out, force=request.force, source=request.source)
+            for source in (request.source, request.lungs):
+                check_out(request.out, force=request.force, source=source)
         scan = _read(request, on_progress, seconds)
         result = _analyze(request, scan, on_progress)
         document = result_document(result, seconds)

@@ -86,6 +86,9 @@ def analyze(
     config = config or AnalyzeConfig()
     clock = _Clock(on_progress)
     try:
+        _require_grid(scan, lungs, lobes)
+        with clock.stage("checking values"):
+            scan = calibrate(scan, config.hu_offset)
         return _analyze(scan, config, lungs, lobes, clock)
     except GroundglassError as error:
         known = {verdict.check for verdict in error.verdicts}
@@ -100,9 +103,6 @@ def _analyze(
     lobes: LobeMask | None,
     clock: _Clock,
 ) -> CaseResult:
-    _require_grid(scan, lungs, lobes)
-    with clock.stage("checking values"):
-        scan = calibrate(scan, config.hu_offset)
     lungs, infection = _segment(scan, config, lungs, clock)
     with clock.stage("measuring"):
         by_area = select_by_area(lungs, config.selection)

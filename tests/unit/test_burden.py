@@ -214,3 +214,23 @@ def test_counts_against_a_plain_loop() -> None:
             assert found.hu_sum[index, label] == hu[index][here].sum()
             for level in (1, 2, 3):
                 assert found.infected(level)[index, label] == (extent[index][here] >= level).sum()
+
+
+def test_display_values_with_a_scale_have_percent_but_no_ml() -> None:
+    extent = np.zeros(SHAPE, dtype=np.uint8)
+    extent[:, :, :4] = 2
+    found = measured(extent, intensity=Intensity.DISPLAY).regions["total"]
+    assert found.percent.value is not None
+    assert found.lung_ml.value is None
+    assert found.infected_ml.value is None
+    assert (
+        found.lung_ml.reason == "grey values of a picture outline the lungs too loosely for volumes"
+    )
+
+
+def test_one_slice_of_unknown_thickness_says_that_the_thickness_is_missing() -> None:
+    geometry = replace(Geometry.from_spacing((1, 10, 20), (1.0, 1.0, 1.0)), slice_width_mm=None)
+    found = measured(np.full((1, 10, 20), 2, dtype=np.uint8), geometry=geometry).regions["total"]
+    assert found.lung_ml.value is None
+    assert found.lung_ml.reason is not None
+    assert "thickness" in found.lung_ml.reason

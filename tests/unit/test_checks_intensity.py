@@ -247,16 +247,33 @@ def test_padding_and_an_offset_together() -> None:
     assert scan.hu()[0, 0, 0] == -1000
 
 
-def test_blank_and_odd_slices_are_said() -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda part: part * 0, "are blank"),
+        (lambda part: part + 1024, "have values unlike"),
+        (lambda part: (part + 1024) % 256 - 1024, "have values unlike"),
+        (lambda part: part * 0 - 1000 + np.arange(96) // 8, "have values unlike"),
+    ],
+)
+def test_blank_and_odd_slices_are_said(change: Callable[[Array], Array], words: str) -> None:
     values = CHEST.copy()
-    values[10:12] = 0
-    assert (
-        "2 of 64 slices are blank" in said(calibrate(scan_of(values, HU)), "pixel_integrity").found
-    )
-    values = CHEST.copy()
-    values[20] += 1024
+    values[30:32] = change(values[30:32])
     found = said(calibrate(scan_of(values, HU)), "pixel_integrity").found
-    assert "1 of 64 slices have values unlike" in found
+    assert f"2 of 64 slices {words}" in found
+
+
+def test_slices_of_air_at_the_ends_are_not_odd() -> None:
+    values = CHEST.copy()
+    values[:3] = values[-3:] = np.random.default_rng(0).normal(-1000, 10, (3, 96, 96))
+    checks = {verdict.check for verdict in calibrate(scan_of(values, HU)).verdicts}
+    assert "pixel_integrity" not in checks
+
+
+def test_what_a_reader_said_of_unknown_values_is_overtaken() -> None:
+    early = Verdict("intensity", Status.WARNING, "No rescale", "Read as stored", "No HU")
+    scan = calibrate(scan_of(CHEST + 1024).told(early))
+    assert [v.effect == "No HU" for v in scan.verdicts if v.check == "intensity"] == [False, False]
 
 
 # What the user states
@@ -309,7 +326,9 @@ def test_nothing_is_seen_in_too_few_values() -> None:
 )
 def test_real_scans_and_what_is_made_of_them(name: str, data: Path) -> None:
     scan = read_scan(data / "covid-ct-md" / name)
-    assert said(calibrate(scan)).status is Status.OK
+    result = calibrate(scan)
+    assert said(result).status is Status.OK
+    assert {v.check for v in result.verdicts}.isdisjoint({"pixel_integrity", "padding"})
     hu = scan.hu()[::3, ::2, ::2]
     for kind, change in MISTAKES.items():
         result = calibrate(scan_of(change(hu)))

@@ -302,3 +302,12 @@ def test_stopping_writes_nothing(series: Path, tmp_path: Path, sent: signal.Sign
     assert "Stopped" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corrected_mask_in_the_folder_of_the_result_is_kept(tmp_path: Path) -> None:
+    mask = tmp_path / "lungs.nii.gz"
+    mask.write_bytes(b"corrected by hand")
+    arguments = ["analyze", "any.nii", "--lungs", str(mask), "-o", str(tmp_path), "--force"]
+    assert CliRunner().invoke(app, arguments).exit_code == 1
+    assert mask.read_bytes() == b"corrected by hand"
+    assert [path.name for path in tmp_path.iterdir()] == ["lungs.nii.gz"]

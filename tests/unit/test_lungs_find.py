@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from groundglass.core.geometry import Geometry
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status
 from groundglass.errors import NoLungsError, UncalibratedError
 from groundglass.lungs.find import LungConfig, find_lungs
+from groundglass.phantom import Chest, build_chest, true_labels
 from tests.chests import AIR, TISSUE, Plan, draw
 
 PLAN = Plan()
@@ -97,3 +99,23 @@ def test_soft_tissue_left_out_at_the_pleura_is_a_warning() -> None:
     verdicts = {v.check: v for v in find_lungs(scan_of(hu, plan)).verdicts}
     assert verdicts["pleural_opacity"].status is Status.WARNING
     assert "left out of the lungs" in verdicts["pleural_opacity"].done
+
+
+def test_uneven_steps_leave_the_lungs_where_they_are() -> None:
+    chest = Chest(shape=(270, 128, 128), spacing_mm=(1.0, 2.8, 2.8))
+    even, truth = build_chest(chest), true_labels(chest)[0]
+    kept = np.r_[0:135, 139:270:5]
+    whole = even.geometry
+    geometry = Geometry(
+        (kept.size, *whole.shape[1:]),
+        whole.origins_mm[kept],
+        whole.row_step_mm,
+        whole.column_step_mm,
+    )
+    labels = find_lungs(Scan(even.hu()[kept], geometry, Intensity.HU)).labels
+    weights = geometry.slice_volumes_mm3
+    assert weights is not None
+    for side in (1, 2):
+        found, true = ((mask == side).sum(axis=(1, 2)) for mask in (labels, truth[kept]))
+        assert found @ weights == pytest.approx(true @ weights, rel=0.02)
+    assert not labels[-1].any()

@@ -144,3 +144,14 @@ def test_stopping_while_replacing_keeps_the_old_result(
     with pytest.raises(ZeroDivisionError):
         write_case(volume_case(14), tmp_path / "out", force=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_result_never_replaces_its_own_input(tmp_path: Path) -> None:
+    mask = tmp_path / "lungs.nii.gz"
+    mask.write_bytes(b"corrected by hand")
+    for source in (mask, tmp_path / ".." / tmp_path.name / "lungs.nii.gz"):
+        with pytest.raises(ExportError, match="would replace"):
+            check_out(tmp_path, force=True, source=source)
+        with pytest.raises(ExportError, match="would replace"):
+            write_refusal(REFUSAL, tmp_path, force=True, source=source)
+    assert mask.read_bytes() == b"corrected by hand"

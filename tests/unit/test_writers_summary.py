@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from groundglass.core.results import Burden, Estimate, Prediction, RegionBurden
+from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
 from groundglass.writers.document import ResultDocument, build_schema, schema_text
@@ -162,3 +163,13 @@ def test_any_numbers_make_strict_json(
 
 def test_the_schema_lies_in_the_package() -> None:
     assert (files("groundglass.writers") / "result.schema.json").is_file()
+
+
+def test_the_step_of_one_slice_of_unknown_thickness_is_null() -> None:
+    case = volume_case(1)
+    grid = replace(case.scan.geometry, slice_width_mm=None)
+    scan = Scan(case.scan.voxels, grid, case.scan.intensity, case.scan.provenance)
+    document = loaded(refusal_document(NotAnalyzableError("no"), scan=scan))
+    jsonschema.validate(document, build_schema())
+    assert document["scan"]["spacing_mm"] == [None, 4.0, 4.0]
+    assert "thickness" in document["reasons"]["scan.spacing_mm[0]"]

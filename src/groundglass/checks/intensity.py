@@ -7,7 +7,7 @@ exchanged signs, unsigned numbers) the mistake is undone and said; all other val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,16 +23,13 @@ from groundglass.checks.peaks import (
     take_sample,
     unwrap,
 )
+from groundglass.checks.slices import odd_slices
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
 
 LABEL_MAP_LEVELS = 16
 """Up to so many different whole numbers close together are labels, not a scan."""
-STEADY_SHARE = 0.8
-"""Share of slices that must agree on their darkest values before one that does not is odd."""
-ODD_SHARE = 0.3
-"""How far the darkest values of an odd slice lie off, as share of the range of values."""
 NO_TISSUE_HU = -200.0
 """A scan with nothing denser holds no body."""
 PADDING_SHARE = 0.001
@@ -105,7 +102,7 @@ def calibrate(scan: Scan, hu_offset: float | None = None) -> Scan:
     """
     sample = take_sample(scan.voxels)
     _require_a_picture(scan, sample)
-    scan = scan.told(*_odd_slices(scan.voxels))
+    scan = scan.told(*odd_slices(scan.voxels))
     if scan.intensity is Intensity.DISPLAY:
         return scan
     if any(step.name == "window_hu" for step in scan.provenance.steps):
@@ -117,6 +114,8 @@ def calibrate(scan: Scan, hu_offset: float | None = None) -> Scan:
 
 def _judged(scan: Scan, sample: Sample) -> Scan:
     """Return the scan as what its peaks show it to be."""
+    if scan.intensity is Intensity.UNKNOWN:
+        scan = replace(scan, verdicts=tuple(_overtaken(v) for v in scan.verdicts))
     peaks = find_peaks(sample)
     if peaks.confirmed:
         return _as_hu(scan, scan.voxels, _confirmed(peaks))
@@ -126,6 +125,13 @@ def _judged(scan: Scan, sample: Sample) -> Scan:
     if scan.intensity is Intensity.HU and not _impossible(sample, peaks):
         return _as_hu(scan, scan.voxels, _unclear(peaks))
     return _as_grey(scan, sample)
+
+
+def _overtaken(verdict: Verdict) -> Verdict:
+    """Return what a reader said about unknown values with the effect left to this check."""
+    if verdict.check != "intensity":
+        return verdict
+    return verdict.with_effect("What the check of the values found counts")
 
 
 def _require_a_picture(scan: Scan, sample: Sample) -> None:
@@ -147,25 +153,6 @@ def _is_label_map(values: Array, intensity: Intensity) -> bool:
     levels = np.unique(values)
     most = 3 if intensity is Intensity.DISPLAY else LABEL_MAP_LEVELS
     return levels.size <= most and bool((levels == np.rint(levels)).all())
-
-
-def _odd_slices(voxels: Array) -> Iterator[Verdict]:
-    """Yield a verdict on slices that are blank or whose values are unlike all others'."""
-    thin = voxels[:, ::7, ::7].reshape(len(voxels), -1)
-    blank = thin.max(axis=1) == thin.min(axis=1)
-    low, high = np.quantile(thin, (0.02, 0.98), axis=1)
-    middle, spread = np.median(low), np.median(high - low)
-    steady = float((np.abs(low - middle) <= 0.05 * spread).mean()) >= STEADY_SHARE
-    odd = ~blank & (np.abs(low - middle) > ODD_SHARE * spread) if steady else np.zeros_like(blank)
-    for mask, words in ((blank, "are blank"), (odd, "have values unlike those of all others")):
-        if 0 < mask.sum() < len(voxels):
-            yield Verdict(
-                "pixel_integrity",
-                Status.WARNING,
-                f"{mask.sum()} of {len(voxels)} slices {words}",
-                "They were kept as they are",
-                "Where they lie in the chest, lung and infection are wrong",
-            )
 
 
 def _already_added(scan: Scan) -> bool:

@@ -1,17 +1,25 @@
 """Lungs of a scan: the segmentation with its findings said as verdicts."""
 
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.core.geometry import Geometry
 from groundglass.core.results import RIGHT, LungMask
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NoLungsError
 from groundglass.lungs.config import LungConfig
-from groundglass.lungs.segment import LungLabels, segment_lungs
+from groundglass.lungs.segment import LungLabels, gaps_between, segment_lungs
 
 __all__ = ["LungConfig", "find_lungs"]
 
 METHOD = "training-free"
 REPAIR_WORTH_TELLING_ML = 1.0
 """Filled dents below this volume are not worth a verdict."""
+MOST_EVEN_SLICES = 1500
+"""Slices an uneven scan may be brought to; a longer one gets a wider step."""
 
 
 def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
@@ -20,7 +28,8 @@ def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
     Parameters
     ----------
     scan : Scan
-        A chest CT; uneven slices are treated with their median step.
+        A chest CT. One with uneven steps is searched on an even grid where every slice is
+        repeated over the length it stands for, so that shapes along the body are true.
     config : LungConfig, optional
 
     Returns
@@ -35,7 +44,7 @@ def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
     UncalibratedError
         If the scan holds display values or numbers of unknown scale.
     """
-    found = segment_lungs(scan.hu(), scan.geometry.spacing_mm, config)
+    found = _segment(scan, config or LungConfig())
     if found.empty:
         msg = (
             "a chest CT needs lungs, and no air enclosed by the body looks like lung; check that "
@@ -43,6 +52,30 @@ def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
         )
         raise NoLungsError(msg)
     return LungMask(found.labels, scan.geometry, METHOD, verdicts=tuple(_verdicts(found)))
+
+
+def _segment(scan: Scan, config: LungConfig) -> LungLabels:
+    """Return the lungs on the scan's own slices."""
+    hu, geometry = scan.hu(), scan.geometry
+    if geometry.is_even:
+        return segment_lungs(hu, geometry.spacing_mm, config)
+    positions = np.abs(geometry.positions_mm - geometry.positions_mm[0])
+    even, step_mm = _even_positions(geometry, config.grid_mm)
+    middles = (positions[:-1] + positions[1:]) / 2
+    found = segment_lungs(
+        hu[np.searchsorted(middles, even)], (step_mm, *geometry.spacing_mm[1:]), config
+    )
+    nearest = np.minimum(np.rint(positions / step_mm).astype(np.intp), even.size - 1)
+    labels = found.labels[nearest]
+    return replace(found, labels=labels, z_gaps=gaps_between(labels))
+
+
+def _even_positions(geometry: Geometry, least_mm: float) -> tuple[NDArray[np.float64], float]:
+    """Return even distances from the first slice to the last, and their step."""
+    length = float(geometry.steps_mm.sum())
+    wanted = max(float(geometry.steps_mm.min()), least_mm, length / MOST_EVEN_SLICES)
+    count = max(1, round(length / wanted))
+    return np.linspace(0, length, count + 1), length / count
 
 
 def _verdicts(found: LungLabels) -> list[Verdict]:

@@ -93,8 +93,6 @@ def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid)
     left = smooth_to(repair.labels == LEFT, grid)
     labels[both] = RIGHT
     labels[both & left] = LEFT
-    filled = np.flatnonzero(labels.any(axis=(1, 2)))
-    gaps = np.setdiff1d(np.arange(filled[0], filled[-1] + 1), filled) if filled.size else filled
     return LungLabels(
         labels=labels,
         aerated_ml=float((split.labels > 0).sum()) * grid.voxel_ml,
@@ -102,5 +100,14 @@ def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid)
         split_method=split.method,
         repaired_ml=repair.repaired_ml,
         suspected_ml=repair.suspected_ml,
-        z_gaps=tuple(int(index) for index in gaps),
+        z_gaps=gaps_between(labels),
     )
+
+
+def gaps_between(labels: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Return the slices without lung that lie between slices with lung."""
+    filled = np.flatnonzero(labels.any(axis=(1, 2)))
+    if not filled.size:
+        return ()
+    gaps = np.setdiff1d(np.arange(filled[0], filled[-1] + 1), filled)
+    return tuple(int(index) for index in gaps)

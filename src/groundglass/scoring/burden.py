@@ -36,6 +36,8 @@ from groundglass.scoring.counts import (
 ZONES = ("upper", "middle", "lower")
 """Thirds of the lungs by height, from the head."""
 NO_SCALE = "the size of a pixel is not known, so volumes cannot be told"
+NO_THICKNESS = "there is one slice of unknown thickness, so volumes cannot be told"
+NO_HU = "grey values of a picture outline the lungs too loosely for volumes"
 NO_SIDES = "right and left cannot be told apart in a picture"
 NO_HEIGHT = "fewer than three slices hold lung at known heights, so there are no thirds"
 
@@ -51,7 +53,8 @@ def measure_burden(  # noqa: PLR0913, PLR0917
     """Return infected volume and share by region, and the table of slices.
 
     Infection outside the lungs is not counted, so every percent lies in [0, 100]. Every slice
-    counts with the length it stands for; without a known spacing all count alike and no ml is told.
+    counts with the length it stands for; without a known spacing all count alike. No ml is
+    told without it, nor from display values, whose lungs are too rough.
 
     Parameters
     ----------
@@ -79,19 +82,19 @@ def measure_burden(  # noqa: PLR0913, PLR0917
     _require_shape(scan, lungs, infection, lobes)
     hu = scan.hu() if scan.intensity is Intensity.HU else None
     counts = count_voxels(lungs.labels, infection.labels, infection.extent, hu)
-    volumes = scan.geometry.slice_volumes_mm3
+    volumes, no_ml = scan.geometry.slice_volumes_mm3, _why_no_ml(scan)
     every, both = np.ones(counts.voxels.shape[0], dtype=bool), (RIGHT, LEFT)
-    regions = {"total": _region("total", counts, every, both, volumes)}
+    regions = {"total": _region("total", counts, every, both, volumes, no_ml)}
     for name, label in (("right", RIGHT), ("left", LEFT)):
         if lungs.sides_known:
-            regions[name] = _region(name, counts, every, (label,), volumes)
+            regions[name] = _region(name, counts, every, (label,), volumes, no_ml)
         else:
             regions[name] = _unknown(name, NO_SIDES)
-    regions.update(_zones(counts, scan.geometry, volumes))
+    regions.update(_zones(counts, scan.geometry, volumes, no_ml))
     if lobes is not None:
         inside = count_voxels(lobes.labels, infection.labels, infection.extent, hu, len(LOBES) + 1)
         for label, name in enumerate(LOBES, start=1):
-            regions[name] = _region(name, inside, every, (label,), volumes)
+            regions[name] = _region(name, inside, every, (label,), volumes, no_ml)
     return Burden(regions, _slices(counts, scan.geometry, by_area, ctset))
 
 
@@ -124,24 +127,36 @@ def zone_of_slices(
     return np.where((index >= first) & (index <= last), np.clip(thirds, 0, 2), -1)
 
 
-def _zones(counts: Counts, geometry: Geometry, volumes: Float | None) -> dict[str, RegionBurden]:
+def _why_no_ml(scan: Scan) -> str | None:
+    """Return why the scan gives no ml; ``None`` if it does."""
+    if not scan.geometry.spacing_known:
+        return NO_SCALE
+    if scan.geometry.slice_volumes_mm3 is None:
+        return NO_THICKNESS
+    return NO_HU if scan.intensity is Intensity.DISPLAY else None
+
+
+def _zones(
+    counts: Counts, geometry: Geometry, volumes: Float | None, no_ml: str | None
+) -> dict[str, RegionBurden]:
     zone = None
     if geometry.spacing_known:
         zone = zone_of_slices(counts.voxels.sum(axis=1), geometry.positions_mm)
     if zone is None:
         return {name: _unknown(name, NO_HEIGHT) for name in ZONES}
     return {
-        name: _region(name, counts, zone == number, (RIGHT, LEFT), volumes)
+        name: _region(name, counts, zone == number, (RIGHT, LEFT), volumes, no_ml)
         for number, name in enumerate(ZONES)
     }
 
 
-def _region(
+def _region(  # noqa: PLR0913, PLR0917
     name: str,
     counts: Counts,
     rows: NDArray[np.bool_],
     labels: tuple[int, ...],
     volumes: Float | None,
+    no_ml: str | None,
 ) -> RegionBurden:
     """Draw the numbers of one region from the slices ``rows`` and the given labels."""
     weights = np.ones(rows.size) if volumes is None else volumes / 1000
@@ -155,11 +170,10 @@ def _region(
         return _unknown(name, NO_LUNG)
     parts = [measure(counts.infected(level)) for level in (2, LOW, HIGH)]
     hu = None if counts.hu_sum is None else measure(counts.hu_sum) / whole
-    ml = Estimate.unknown(NO_SCALE)
     return RegionBurden(
         name=name,
-        lung_ml=ml if volumes is None else Estimate(whole),
-        infected_ml=ml if volumes is None else Estimate(parts[0], parts[1], parts[2]),
+        lung_ml=Estimate.unknown(no_ml) if no_ml else Estimate(whole),
+        infected_ml=Estimate.unknown(no_ml) if no_ml else Estimate(parts[0], parts[1], parts[2]),
         percent=percent_of(parts, whole),
         ground_glass_percent=share_percent(measure(counts.ground_glass), whole),
         consolidation_percent=share_percent(measure(counts.consolidation), whole),

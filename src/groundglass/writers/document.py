@@ -38,8 +38,9 @@ class ScanPart(_Part):
     slices: int = _said("Number of slices.")
     rows: int = _said("Rows of a slice.")
     columns: int = _said("Columns of a slice.")
-    spacing_mm: list[float] | None = _said(
-        "Step between slices (median), rows and columns; null for pictures without a scale.",
+    spacing_mm: list[float | None] | None = _said(
+        "Step between slices (median), rows and columns; null for pictures without a scale. The "
+        "first is null for one slice of unknown thickness.",
         min_length=3,
         max_length=3,
     )

@@ -58,7 +58,8 @@ def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> 
     Raises
     ------
     ExportError
-        If ``out`` is a link, a file, inside the input, or holds a result already.
+        If ``out`` is a link, a file, inside the input, holds a result already, or would replace
+        the input.
     """
     with _told("looked at"):
         if out.is_symlink():
@@ -69,6 +70,12 @@ def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> 
             raise ExportError(msg)
         if source is not None and source.is_dir() and _inside(out, source):
             msg = "the output folder lies inside the input folder; choose one outside it"
+            raise ExportError(msg)
+        if source is not None and any(_same_file(source, out / name) for name in FILES):
+            msg = (
+                "the input or mask is a file that the result would replace; choose another output "
+                "folder, or move it out of this one"
+            )
             raise ExportError(msg)
         taken = [name for name in FILES if os.path.lexists(out / name)]
     folders = [name for name in taken if (out / name).is_dir() and not (out / name).is_symlink()]
@@ -213,6 +220,10 @@ def _told(what: str) -> Iterator[None]:
         reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
         msg = f"the output folder cannot be {what}: {reason}"
         raise ExportError(msg) from error
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.samefile(other)
 
 
 def _inside(out: Path, source: Path) -> bool:

@@ -121,7 +121,9 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
     scan = document.scan
     assert scan is not None
     steps = "steps are even" if scan.even_spacing else "steps differ"
-    if scan.spacing_mm:
+    if scan.spacing_mm and scan.spacing_mm[0] is None:
+        steps = "one slice of unknown thickness, so nothing is told in ml"
+    elif scan.spacing_mm:
         steps += f", {scan.spacing_mm[0]:.2f} mm from slice to slice"
     else:
         steps = "no scale is known, so nothing is told in ml"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from groundglass.core.geometry import Geometry
 from groundglass.core.provenance import Provenance, Step
 from groundglass.core.results import (
     LOBES,
@@ -302,18 +303,27 @@ def _rule(selection: SliceSelection, path: str, reasons: Reasons) -> SelectionRu
     )
 
 
+def _spacing(grid: Geometry) -> list[float | None] | None:
+    if not grid.spacing_known:
+        return None
+    step, row, column = (round(mm, 6) for mm in grid.spacing_mm)
+    return [None if grid.widths_mm is None else step, row, column]
+
+
 def _scan(scan: Scan, reasons: Reasons) -> ScanPart:
     grid, made = scan.geometry, scan.acquisition
     slices, rows, columns = grid.shape
     if not grid.spacing_known:
         reasons.known["scan.spacing_mm"] = "pictures carry no scale"
+    elif grid.widths_mm is None:
+        reasons.known["scan.spacing_mm[0]"] = "there is one slice and its thickness is not known"
     width = grid.slice_width_mm if grid.spacing_known else None
     return ScanPart.model_validate(
         {
             "slices": slices,
             "rows": rows,
             "columns": columns,
-            "spacing_mm": [round(s, 6) for s in grid.spacing_mm] if grid.spacing_known else None,
+            "spacing_mm": _spacing(grid),
             "slice_width_mm": reasons.number(
                 "scan.slice_width_mm", width, 4, "the source does not state it"
             ),

@@ -80,8 +80,8 @@ def _scan_line(document: ResultDocument) -> Text:
     assert scan is not None
     text = f"{scan.slices} slice{'' if scan.slices == 1 else 's'} of {scan.columns} x {scan.rows}"
     if scan.spacing_mm:
-        dz, dy, dx = scan.spacing_mm
-        text += f", {dx:.3g} x {dy:.3g} x {dz:.3g} mm"
+        known = [f"{mm:.3g}" for mm in reversed(scan.spacing_mm) if mm is not None]
+        text += f", {' x '.join(known)} mm"
     return Text(f"{text}, {wording.VALUE_WORDS[scan.intensity]}", style="dim")
 
 
