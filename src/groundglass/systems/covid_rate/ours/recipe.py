@@ -40,6 +40,7 @@ from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, byte
 
 PSEUDO = "enhancement"
 SCALE = (200.0, 255.0, 255.0)
+CLOSE = AugmentConfig(zoom=(0.75, 1.6), rotation_degrees=20.0, elastic=0.035, cutout=0.08)
 GENTLE = AugmentConfig(
     rotation_degrees=12.0,
     zoom=(0.8, 1.25),
@@ -74,9 +75,12 @@ class StageConfig:
     """Height and width of training slices."""
     batch: int = 12
     """Slices of a step."""
+    augment: AugmentConfig | None = None
+    """Ranges of the random changes; ``None`` for those of the recipe."""
 
 
 BROAD = {"network": 0.55, "synthetic": 0.25, "unhurt": 0.13, "normal": 0.07}
+WEAK_FIRST = {"rated": 0.5, "unhurt": 0.05, "network": 0.2, "synthetic": 0.2, "normal": 0.05}
 WEAK = {"rated": 0.40, "unhurt": 0.08, "network": 0.25, "synthetic": 0.22, "normal": 0.05}
 
 
@@ -84,16 +88,17 @@ WEAK = {"rated": 0.40, "unhurt": 0.08, "network": 0.25, "synthetic": 0.22, "norm
 class OursConfig:
     """Every number of our recipe."""
 
-    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(head_widths=(192, 96)))
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the network; its head is that of ``head`` times the seeds."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the random changes."""
     stages: tuple[StageConfig, ...] = (
-        StageConfig("broad", 1000, 3e-3, BROAD, batch=16),
-        StageConfig("weak", 1500, 2e-3, WEAK),
+        StageConfig("broad", 2000, 3e-3, BROAD, batch=16),
+        StageConfig("weak", 1000, 2.5e-3, WEAK_FIRST, batch=16),
+        StageConfig("weaker", 1500, 2e-3, WEAK, augment=CLOSE),
     )
-    """Stages of the loop."""
-    head: HeadConfig | None = field(default_factory=HeadConfig)
+    """Stages of the loop. The shipped weights took 1040, 300 and 680 steps, cut off by a clock."""
+    head: HeadConfig | None = field(default_factory=lambda: HeadConfig(views=11, seeds=(0,)))
     """How the head is fitted after the loop; ``None`` to leave it as the loop made it."""
     head_augment: AugmentConfig = GENTLE
     """Ranges of the random changes for the head."""
@@ -268,8 +273,9 @@ class OursRecipe:
     ) -> Mapping[str, Tensor]:
         """Return augmented tone maps with their masks and the weights of these."""
         stacks, weights = draw(sources, count, generator)
-        side = self.config.stages[stage].side_px
-        tones, masks = augment(stacks, side, self.config.augment, generator)
+        chosen = self.config.stages[stage]
+        ranges = chosen.augment or self.config.augment
+        tones, masks = augment(stacks, chosen.side_px, ranges, generator)
         return {"image": tones, "mask": masks, "weight": weights}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
