@@ -76,7 +76,7 @@ def test_data_sets_are_found_beside_each_other(root: Path) -> None:
     assert extra.sibling(root / "covid-semiseg", "per-covid-19") == root / "per-covid-19"
     assert extra.sibling(root, "something") is None
     assert extra.sibling(None, "per-covid-19") is None
-    assert extra.healthy_slices(None, 32) == []
+    assert extra.healthy_slices(None, 32) == ()
     assert extra.rated_stacks(None, 32) is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ LEAST_LUNG_SHARE = 0.06
 MARGIN_SHARE = 0.03
 LUNG_TONE = 0.06
 LEAST_CONTRAST = 10.0
+BYTE_OF_TONE = 200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +53,13 @@ def sibling(root: Path | None, name: str) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
-def healthy_slices(root: Path | None, side_px: int) -> list[HealthySlice]:
+@lru_cache(maxsize=1)
+def healthy_slices(root: Path | None, side_px: int) -> tuple[HealthySlice, ...]:
     """Return the slices of normal patients of COVID-CT-MD; none without that data set."""
     place = sibling(root, VOLUMES)
     found: list[HealthySlice] = []
     if place is None:
-        return found
+        return ()
     for patient in read_covid_ct_md(place):
         if patient.diagnosis != "NORMAL":
             continue
@@ -68,7 +71,7 @@ def healthy_slices(root: Path | None, side_px: int) -> list[HealthySlice]:
             if mask.any():
                 density = resized(hu[rows, columns].astype(np.float32), (side_px, side_px))
                 found.append(HealthySlice(density, mask))
-    return found
+    return tuple(found)
 
 
 def _box(mask: NDArray[np.bool_], axes: tuple[int, int]) -> slice:
@@ -106,14 +109,15 @@ def _stack(hu: NDArray[Any], infected: NDArray[Any], dense: NDArray[Any]) -> Byt
 class RatedStacks:
     """Pictures with a read percentage."""
 
-    tones: NDArray[np.float32]
-    """(pictures, side, side) tone maps."""
+    tones: Bytes
+    """(pictures, side, side) tone maps times 200."""
     lungs: NDArray[np.bool_]
     """(pictures, side, side) lung masks."""
     percent: NDArray[np.float64]
     """(pictures,) infected share of the lungs."""
 
 
+@lru_cache(maxsize=1)
 def rated_stacks(root: Path | None, side_px: int) -> RatedStacks | None:
     """Return the slices of Per-COVID-19 in which lungs are found; ``None`` without that set."""
     place = sibling(root, RATED)
@@ -129,7 +133,7 @@ def rated_stacks(root: Path | None, side_px: int) -> RatedStacks | None:
         contrast = max(found.tissue_tone - found.lung_tone, LEAST_CONTRAST)
         share = (grey - found.lung_tone) / contrast
         tone = np.clip(LUNG_TONE + share * (SOFT_TISSUE - LUNG_TONE), 0, BRIGHTEST)
-        tones.append(resized(tone, size))
+        tones.append(np.rint(resized(tone, size) * BYTE_OF_TONE).astype(np.uint8))
         lungs.append(resized(found.mask.astype(np.float32), size) > 0.5)
         percent.append(one.percent)
     if not tones:
@@ -147,9 +151,10 @@ def weak_stacks(rated: RatedStacks, predict: Predict, config: WeakMaskConfig) ->
     for tone, lung, percent in zip(rated.tones, rated.lungs, rated.percent, strict=True):
         if percent <= 0:
             continue
-        mask = mask_from_percent(predict(tone), lung, float(percent), config)
+        tones = (tone / BYTE_OF_TONE).astype(np.float32)
+        mask = mask_from_percent(predict(tones), lung, float(percent), config)
         if mask is not None:
-            made.append(byte_stack(tone, (mask, np.zeros_like(mask))))
+            made.append(_bytes(tone, mask))
     return np.stack(made) if made else None
 
 
@@ -157,4 +162,8 @@ def unhurt_stacks(rated: RatedStacks) -> Bytes | None:
     """Return stacks of the pictures read as 0 %, masks empty."""
     chosen = [tone for tone, percent in zip(rated.tones, rated.percent, strict=True) if not percent]
     empty = np.zeros(rated.tones.shape[1:], bool)
-    return np.stack([byte_stack(tone, (empty, empty)) for tone in chosen]) if chosen else None
+    return np.stack([_bytes(tone, empty) for tone in chosen]) if chosen else None
+
+
+def _bytes(tone: Bytes, mask: NDArray[np.bool_]) -> Bytes:
+    return np.stack([tone, mask * np.uint8(255), np.zeros_like(tone)])
