@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from groundglass.core.results import Burden, CaseResult, Estimate, RegionBurden
-from groundglass.core.scan import Acquisition
+from groundglass.core.scan import Acquisition, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
 from groundglass.writers import wording
@@ -301,3 +301,25 @@ def test_the_terminal_shows_pictures_and_refusals() -> None:
     verdict = Verdict("modality", Status.REFUSED, "the modality is MR", "stopped", "no numbers")
     text = shown(refusal_document(NotAnalyzableError("no", (verdict,))))
     assert "The modality is MR. Stopped. No numbers." in text
+
+
+def test_one_slice_of_unknown_thickness_is_no_fine_geometry() -> None:
+    alone = Verdict(
+        "single_slice", Status.WARNING, "there is one slice only", "read alone", "no ml"
+    )
+    case = volume_case(1)
+    grid = replace(case.scan.geometry, slice_width_mm=None)
+    scan = Scan(case.scan.voxels, grid, case.scan.intensity, case.scan.provenance)
+    case = replace(case, scan=scan, verdicts=(alone,))
+    page = render_report(case, result_document(case))
+    glance = page[page.index("At a glance") : page.index("What to check by eye")]
+    assert "There is one slice only." in glance
+    assert "from slice to slice" not in glance
+
+
+def test_the_axis_of_percent_ends_at_a_hundred() -> None:
+    slices = result_document(volume_case()).slices
+    full = [row.model_copy(update={"infected_percent": 98.0}) for row in slices]
+    curve = draw_curve(full)
+    assert curve is not None
+    assert max(float(tick.text) for tick in curve.percent_ticks) == 100

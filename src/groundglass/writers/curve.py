@@ -69,7 +69,8 @@ def draw_curve(slices: Sequence[SlicePart]) -> Curve | None:
     xs = [LEFT_PX + (a - along[0]) / span * (WIDTH - LEFT_PX - RIGHT_PX) for a in along]
     percents = [s.infected_percent for s in slices]
     areas = [None if s.lung_area_mm2 is None else s.lung_area_mm2 / 100 for s in slices]
-    percent_top = nice_top(max((p for p in percents if p is not None), default=0.0), 1.0)
+    highest = max((p for p in percents if p is not None), default=0.0)
+    percent_top = min(nice_top(highest, 1.0), 100.0)
     area_top = nice_top(max((a for a in areas if a is not None), default=0.0), 10.0)
     runs = _runs(xs, [_height(p, percent_top) for p in percents])
     return Curve(

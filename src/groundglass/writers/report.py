@@ -13,7 +13,7 @@ from groundglass.core.verdict import Status, Verdict, worst
 from groundglass.writers import wording
 from groundglass.writers.checklist import things_to_check
 from groundglass.writers.curve import draw_curve
-from groundglass.writers.document import RegionPart, ResultDocument
+from groundglass.writers.document import RegionPart, ResultDocument, ScanPart
 from groundglass.writers.figures import Illustrator, Panel
 from groundglass.writers.summary import result_verdicts
 
@@ -116,6 +116,10 @@ def _worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: -order.index(verdict.status))
 
 
+def _length_known(scan: ScanPart) -> bool:
+    return scan.spacing_mm is not None and scan.spacing_mm[0] is not None
+
+
 def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple[str, str, str]]:
     """Return title, status and sentence of what a reader wants to know first."""
     scan = document.scan
@@ -128,7 +132,11 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
     else:
         steps = "no scale is known, so nothing is told in ml"
     usual = (
-        ("Series", ("series_choice", "files_skipped"), f"slices read: {scan.slices}"),
+        (
+            "Series",
+            ("series_choice", "single_slice", "files_skipped"),
+            f"slices read: {scan.slices}",
+        ),
         ("Geometry", ("slice_gaps", "slice_spacing", "gantry_tilt", "duplicate_positions"), steps),
         (
             "Values",
@@ -143,7 +151,7 @@ def _glance(document: ResultDocument, verdicts: Sequence[Verdict]) -> list[tuple
         notable = [v for v in _worst_first(about) if v.status is not Status.OK] or about[:1]
         text = " ".join(wording.sentence(v.found) for v in notable)
         status = worst(tuple(about))
-        if title == "Geometry" and not scan.spacing_mm and status is Status.OK:
+        if title == "Geometry" and not _length_known(scan) and status is Status.OK:
             status = Status.NOTE
         rows.append((title, str(status), text or wording.sentence(plain)))
     return rows
