@@ -21,8 +21,9 @@ def test_a_sentence_of_each_part() -> None:
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "."])
-def test_empty_parts_are_left_out(empty: str) -> None:
-    assert Verdict("modality", Status.OK, "it is CT", empty, empty).sentence == "It is CT."
+def test_empty_parts_are_said_in_words(empty: str) -> None:
+    said = "It is CT. Nothing had to be done. The numbers are not affected."
+    assert Verdict("modality", Status.OK, "it is CT", empty, empty).sentence == said
 
 
 def test_a_better_known_effect_replaces_only_the_effect() -> None:

@@ -80,7 +80,7 @@ class _Case:
     @cached_property
     def cut_ends(self) -> tuple[str, ...]:
         """At which ends of the scan the lungs go on."""
-        if len(self.counts) < 3 or not self.counts.any():
+        if len(self.counts) < 2 or not self.counts.any():
             return ()
         limit = max(CUT_SHARE * self.counts.max(), 1)
         ends = (("top", self.counts[0]), ("bottom", self.counts[-1]))
@@ -192,8 +192,8 @@ def _coverage(case: _Case) -> Iterator[Verdict]:
             "coverage",
             Status.NOTE,
             f"The field of view cuts the body ({100 * share:.0f} % of the frame), not the lungs",
-            "Nothing had to be done",
-            "None",
+            "",
+            "",
         )
 
 
@@ -307,7 +307,7 @@ def _patient_position(case: _Case) -> Iterator[Verdict]:
             Status.NOTE,
             "The patient went in feet first",
             "Slices were ordered head to feet by their positions",
-            "None",
+            "",
         )
     if position.endswith("P") and len(position) == 3:
         yield Verdict(

@@ -315,5 +315,5 @@ def _padding(share: float) -> Verdict:
         Status.NOTE,
         f"{100 * share:.1f} % of the voxels hold filling values outside the field of view",
         "They were set to air",
-        "None, as long as the field of view holds the lungs",
+        "The numbers are not affected as long as the field of view holds the lungs",
     )

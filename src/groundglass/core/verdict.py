@@ -15,6 +15,12 @@ class Status(StrEnum):
     REFUSED = "refused"
 
 
+NOTHING_DONE = "Nothing had to be done"
+"""What a verdict says if nothing was done."""
+NO_EFFECT = "The numbers are not affected"
+"""What a verdict says if ml and percent do not change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One plain statement about the input or the result."""
@@ -26,9 +32,15 @@ class Verdict:
     found: str
     """What was found, as a sentence without personal data."""
     done: str
-    """What was done about it."""
+    """What was done about it; :data:`NOTHING_DONE` if left empty."""
     effect: str
-    """What that does to ml and percent."""
+    """What that does to ml and percent; :data:`NO_EFFECT` if left empty."""
+
+    def __post_init__(self) -> None:
+        """Say in words what was left empty."""
+        for name, words in (("done", NOTHING_DONE), ("effect", NO_EFFECT)):
+            if not getattr(self, name).strip(" ."):
+                object.__setattr__(self, name, words)
 
     def with_effect(self, effect: str) -> Verdict:
         """Return the verdict with a better known effect, e.g. once the lungs have a volume."""

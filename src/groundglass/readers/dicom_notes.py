@@ -224,7 +224,7 @@ def _no_image_type(headers: Sequence[ImageHeader]) -> Verdict | None:
         Status.NOTE,
         f"{missing} of {len(headers)} slices state no image type",
         "They were read as slices of a scan; localizers were told by size and orientation",
-        "None, if the pictures of the report show plain slices",
+        "The numbers are not affected if the pictures of the report show plain slices",
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from groundglass.core.geometry import Geometry
 from groundglass.core.verdict import Status, Verdict
-from groundglass.readers.build import natural_key
+from groundglass.readers.build import STAND_IN_FIELD_MM, natural_key
 from groundglass.readers.dicom_header import ImageHeader
 from groundglass.readers.options import ReadOptions
 
@@ -238,17 +238,18 @@ def _pixel_spacing(
             Status.WARNING,
             "The files do not state the pixel spacing",
             f"It was taken from the reconstruction diameter: {step:.3f} mm",
-            "If that is wrong, ml are wrong by its square; percentages do not depend on it",
+            "If that is wrong, ml are wrong by its square, and percentages are less sure",
         )
         return step, step, True, (verdict,)
     verdict = Verdict(
         "slice_spacing",
         Status.WARNING,
         "The files do not state the pixel spacing",
-        "Nothing was assumed",
-        "No ml can be told; percentages of the lungs do not depend on it",
+        f"A field of view of {STAND_IN_FIELD_MM:.0f} mm stands in for it where a rule needs mm",
+        "No ml can be told, and percentages are less sure",
     )
-    return 1.0, 1.0, False, (verdict,)
+    step = STAND_IN_FIELD_MM / max(layout.rows, layout.columns)
+    return step, step, False, (verdict,)
 
 
 def _origins(

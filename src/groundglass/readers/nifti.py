@@ -267,7 +267,7 @@ def _no_orientation() -> Verdict:
         Status.WARNING,
         "The NIfTI header does not say how the patient lies (neither qform nor sform)",
         "The usual order was assumed: columns to the right, rows to the front, slices to the head",
-        "Right and left, and upper and lower zones, may be exchanged; totals change little",
+        "Right and left, and upper and lower zones, may be exchanged; totals may then be off",
     )
 
 
@@ -277,5 +277,5 @@ def _two_orientations() -> Verdict:
         Status.WARNING,
         "The NIfTI header states two different orientations (sform and qform)",
         "The sform was used",
-        "If the qform is right, sides or zones are exchanged; totals change little",
+        "If the qform is right, sides or zones are exchanged and totals may be off too",
     )

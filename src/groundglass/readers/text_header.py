@@ -192,7 +192,7 @@ def _no_orientation(what: str) -> Verdict:
         Status.WARNING,
         f"The {what} header does not say how the patient lies",
         "The usual order was assumed: columns to the left, rows to the back, slices to the head",
-        "Right and left, and upper and lower zones, may be exchanged; totals change little",
+        "Right and left, and upper and lower zones, may be exchanged; totals may then be off",
     )
 
 

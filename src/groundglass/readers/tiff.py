@@ -277,7 +277,7 @@ def _order_verdict(slices: int, files: int, *, feet_first: bool) -> Verdict:
         f"{slices} TIFF slices carry no positions",
         f"They were taken in the order of {order}, the {'last' if feet_first else 'first'} "
         "nearest the head, columns from the patient's right to the left",
-        "In another order zones or sides are exchanged; totals change little",
+        "In another order zones or sides are exchanged and totals may be off too",
     )
 
 
