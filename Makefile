@@ -3,6 +3,7 @@
 #   make demo    a phantom chest CT, analyzed; prints truth beside measured and names the report
 #   make test    the whole test suite
 #   make check   format, lint, types, import layers, fast tests: before every commit
+#   make test-train  the tests that need torch, which it installs
 #   make docs    the documentation, as HTML in site/
 #   make bench   the timing benchmark, as JSON in benchmarks/results/
 #   make format  rewrites the code in the project's style
@@ -24,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test check lint format fast-tests docs bench clean
+.PHONY: demo test test-train check lint format fast-tests docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -40,6 +41,10 @@ lint: $(VENV)/.ready-dev
 	"$(RUN)" -m ruff check $(CODE)
 	"$(RUN)" -m mypy
 	"$(VENV)/bin/lint-imports"
+
+test-train: $(VENV)/.ready-train
+	"$(RUN)" -m pytest -q $(PYTEST_ARGS) tests/unit/test_training_fit.py tests/unit/test_training_run.py \
+		tests/unit/test_covid_rate_network.py tests/unit/test_covid_rate_ours.py tests/unit/test_cli_bench.py
 
 fast-tests: $(VENV)/.ready-dev
 	"$(RUN)" -m pytest -n auto --maxprocesses 8 -q -m "not slow and not data" $(FAST)
@@ -69,6 +74,10 @@ $(VENV)/.ready: pyproject.toml | $(RUN)
 $(VENV)/.ready-dev: pyproject.toml | $(RUN)
 	@./scripts/install.sh "$(VENV)" '.[dev]'
 	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-train: pyproject.toml | $(RUN)
+	@./scripts/install.sh "$(VENV)" '.[dev,train]'
+	@touch $@ $(VENV)/.ready-dev $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml | $(RUN)
 	@./scripts/install.sh "$(VENV)" '.[docs]'

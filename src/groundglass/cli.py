@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundglass import __version__
+from groundglass.cli_train import add_bench
 
 if TYPE_CHECKING:
     from groundglass.pipeline import AnalyzeConfig
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+add_bench(app)
 
 
 class InfectionMethod(StrEnum):

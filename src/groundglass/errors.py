@@ -12,7 +12,10 @@
     ├── NoLungsError                 no lung found in the scan
     ├── NotAnalyzableError           a check refused the scan; carries the verdicts
     ├── ExportError                  a result cannot be written as asked
+    ├── LeakError                    the same picture lies on two sides of a split
     └── ModelError                   a network or its weights cannot be used
+        ├── UnknownModelError        no model of that name; names near it are offered
+        └── WeightsError             the file of a model is missing, broken or another one
 
 A wrong call is a ``TypeError`` or ``ValueError`` as in any library. Messages say what was needed,
 what was found and what to do; they never hold a patient's name or identifier.
@@ -80,3 +83,15 @@ class ExportError(GroundglassError):
 
 class ModelError(GroundglassError):
     """A network or its weights cannot be used."""
+
+
+class UnknownModelError(ModelError):
+    """No model goes by the name asked for."""
+
+
+class WeightsError(ModelError):
+    """The file of a model is missing, broken, or not the one its card names."""
+
+
+class LeakError(GroundglassError):
+    """The same picture lies on two sides of a split."""

@@ -248,6 +248,24 @@ def infnet_scores(
     )
 
 
+def infnet_curve(values: NDArray[np.floating], reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return Dice, sensitivity and specificity of one map at the 256 thresholds.
+
+    Parameters
+    ----------
+    values : ndarray
+        A soft or binary map, finite; scaled as in ``infnet_scores``.
+    reference : ndarray
+        Mask of the same shape.
+
+    Returns
+    -------
+    ndarray
+        (3, 256), thresholds falling from 1 to 0; 0 wherever mask and reference do not meet.
+    """
+    return _threshold_curve(_scaled(values), reference, THRESHOLDS)
+
+
 def _scaled(values: NDArray[np.floating]) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     low, high = float(array.min()), float(array.max())

@@ -1,0 +1,1 @@
+"""Measuring a model against a reference, beside trivial baselines and published figures."""

@@ -1,0 +1,1 @@
+"""The infection network of groundglass: small, for pictures and HU, two kinds of lesion."""

@@ -1,0 +1,1 @@
+"""Training: splits, leaks, one loop for all systems, export. Needs the extra train."""

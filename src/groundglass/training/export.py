@@ -1,0 +1,232 @@
+"""From a trained network to files: safetensors, ONNX checked against the network, card."""
+
+from __future__ import annotations
+
+import platform
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from torch import nn
+
+from groundglass.errors import ModelError
+from groundglass.models.card import ModelCard, card_path, sha256_of, write_card
+from groundglass.models.catalogue import Entry, Origin
+from groundglass.models.runtime import Model
+from groundglass.systems.recipes import Recipe
+from groundglass.training.fit import save_weights
+
+LARGEST_DIFFERENCE = 1e-4
+"""From this difference of a probability on an export is refused."""
+CHECK_SLICES = 3
+LIBRARIES = ("groundglass", "torch", "lightning", "numpy", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where a model comes from, as its card tells."""
+
+    name: str
+    """Name of the model."""
+    licence: str
+    """Licence of its weights."""
+    training_data: tuple[str, ...]
+    """Data sets it has seen."""
+    leak: str | None = None
+    """What ``--allow-leak`` let through."""
+    split_sha256: str | None = None
+    """Hash of the split."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run depends on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def export_model(
+    recipe: Recipe,
+    network: nn.Module,
+    origins: Origins,
+    folder: Path,
+    real: Sequence[NDArray[np.float32]] = (),
+) -> Entry:
+    """Write ``model.safetensors``, ``model.onnx`` and ``model.card.json``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What it was trained by.
+    network : nn.Module
+        The trained network.
+    origins : Origins
+        Where it comes from.
+    folder : Path
+        Where to.
+    real : sequence of ndarray
+        Prepared slices, (rows, columns) each, on which export and network are compared besides
+        random ones.
+
+    Raises
+    ------
+    ModelError
+        If the export answers otherwise than the network; nothing is left behind then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    size = recipe.facts.preparation.size
+    if recipe.half_storage:
+        round_weights(network)
+    outer = recipe.exported(network.cpu()).eval()
+    generator = np.random.default_rng(0)
+    checks = [generator.random((2, 1, *size), dtype=np.float32)]
+    checks += [one[None, None] for one in real[:CHECK_SLICES]]
+    with torch.inference_mode():
+        wanted = [outer(torch.tensor(one)).numpy() for one in checks]
+    write_onnx(outer, path, size, halves=recipe.half_storage)
+    card = _card(recipe, network, origins, path)
+    entry = Entry(card, path, Origin.FILE)
+    difference = largest_difference(entry, checks, wanted)
+    if not difference < LARGEST_DIFFERENCE:
+        path.unlink()
+        msg = (
+            f"the export answers otherwise than the network, by up to {difference:.2g} where "
+            f"{LARGEST_DIFFERENCE:g} is the limit; it was deleted"
+        )
+        raise ModelError(msg)
+    save_weights(network, folder / "model.safetensors")
+    write_card(card, card_path(path))
+    return entry
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Round all weights to half precision in place, so that storing them so loses nothing."""
+    for value in network.state_dict().values():
+        if value.dtype == torch.float32:
+            value.copy_(value.half().float())
+
+
+def store_halves(model: Any, smallest: int = 256) -> Any:
+    """Return an ONNX model that stores its large weights in half and computes in single precision.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    smallest : int
+        Fewest values of a weight that is stored so.
+    """
+    import onnx  # noqa: PLC0415 - needed only here
+
+    stored = onnx.ModelProto()
+    stored.CopyFrom(model)
+    casts = []
+    for weight in stored.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < smallest:
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        node = onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
+        casts.append(node)
+    nodes = [*casts, *stored.graph.node]
+    del stored.graph.node[:]
+    stored.graph.node.extend(nodes)
+    return stored
+
+
+def write_onnx(
+    outer: nn.Module, path: Path, size: tuple[int, int], *, halves: bool = False
+) -> None:
+    """Write a module in evaluation mode as ONNX, the number of slices free.
+
+    Parameters
+    ----------
+    outer : nn.Module
+        What answers probabilities.
+    path : Path
+        Where to.
+    size : tuple of int
+        Rows and columns of the input.
+    halves : bool
+        Store large weights in half precision; round them before.
+
+    Raises
+    ------
+    ValueError
+        If the outermost module is in training mode: the exporter would leave batch normalisation
+        so.
+    """
+    if outer.training:
+        msg = "the outermost module must be in evaluation mode before it is exported"
+        raise ValueError(msg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            outer,
+            (torch.zeros(2, 1, *size),),
+            input_names=["tones"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("slices", min=1, max=4096)},),
+            opset_version=18,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    partial = path.with_name(path.name + ".part")
+    model = store_halves(program.model_proto) if halves else program.model_proto
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(path)
+
+
+def largest_difference(
+    entry: Entry, checks: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]
+) -> float:
+    """Return the largest difference of a probability between ONNX Runtime and the network."""
+    model = Model(entry)
+    found = [model.run(one) for one in checks]
+    return max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
+
+
+def _card(recipe: Recipe, network: nn.Module, origins: Origins, path: Path) -> ModelCard:
+    facts = recipe.facts
+    config = TypeAdapter(type(recipe.config)).dump_python(recipe.config, mode="json")
+    return ModelCard(
+        name=origins.name,
+        task=facts.task,
+        system=recipe.system,
+        preset=recipe.preset,
+        summary=facts.summary,
+        architecture=facts.architecture,
+        architecture_config=config,
+        parameters=sum(one.numel() for one in network.parameters()),
+        sha256=sha256_of(path.read_bytes()),
+        licence=origins.licence,
+        training_data=origins.training_data,
+        labels=facts.labels,
+        thresholds=facts.thresholds,
+        preparation=facts.preparation,
+        limits=facts.limits,
+        leak=origins.leak,
+        split_sha256=origins.split_sha256,
+        versions=versions(),
+    )
+
+
+def rename_model(entry: Entry, name: str) -> Entry:
+    """Return the entry under another name, its card rewritten."""
+    card = replace(entry.card, name=name)
+    write_card(card, card_path(entry.path))
+    return Entry(card, entry.path, entry.origin)

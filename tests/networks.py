@@ -1,0 +1,72 @@
+"""Tiny networks as ONNX files, made by hand, with cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundglass.models.card import ModelCard, Preparation, Task, card_path, sha256_of, write_card
+
+
+def onnx_bytes(
+    channels: int = 1, labels: int = 1, weight: float = 8.0, bias: float = -4.0
+) -> bytes:
+    """Return a network that answers sigmoid(weight * input + bias) on every label."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel = np.full((labels, channels, 1, 1), weight / channels, np.float32)
+    shape: list[str | int | None] = ["batch", channels, "rows", "columns"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "kernel", "bias"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["probability"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info(
+                "probability", TensorProto.FLOAT, ["batch", labels, "rows", "columns"]
+            )
+        ],
+        [
+            numpy_helper.from_array(kernel, "kernel"),
+            numpy_helper.from_array(np.full(labels, bias, np.float32), "bias"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return made
+
+
+def card_for(data: bytes, **changes: Any) -> ModelCard:
+    """Return a card that fits a network."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "task": Task.INFECTION,
+        "system": "covid-rate",
+        "preset": "ours",
+        "summary": "A test.",
+        "architecture": "Conv1x1",
+        "architecture_config": {"weight": 8.0, "nested": {"widths": [1, 2]}},
+        "parameters": 2,
+        "sha256": sha256_of(data),
+        "licence": "Apache-2.0",
+        "training_data": ("none",),
+        "labels": ("infection",),
+        "thresholds": {"infection": 0.5},
+        "preparation": Preparation(size=(32, 32)),
+    }
+    return ModelCard(**{**values, **changes})
+
+
+def write_model(folder: Path, **changes: Any) -> Path:
+    """Write a tiny network with its card; return its path."""
+    data = onnx_bytes(labels=len(changes.get("labels", ("infection",))))
+    card = card_for(data, **changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{card.name}.onnx"
+    path.write_bytes(data)
+    write_card(card, card_path(path))
+    return path
