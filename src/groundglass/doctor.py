@@ -17,7 +17,6 @@ NEEDED_PYTHON = (3, 11)
 NEEDED_MEMORY_GB = 1.0
 """What a series of 150 slices of 512 x 512 takes, rounded up."""
 NEEDED_DISK_GB = 0.5
-CACHE_VARIABLE = "GROUNDGLASS_CACHE"
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "tifffile", "pillow", "pydantic")
 COMPRESSIONS = ("uncompressed", "RLE", "JPEG Lossless", "JPEG-LS", "JPEG 2000", "HTJ2K")
 _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
@@ -168,27 +167,32 @@ def temporary_folder() -> Finding:
 
 
 def cache_folder() -> Finding:
-    """Look whether the folder for models could be written; no analysis needs it yet."""
-    folder = cache_path()
+    """Look whether the folder for added models could be written; no analysis needs it yet."""
+    from groundglass.models.catalogue import FOLDER_VARIABLE, user_folder  # noqa: PLC0415
+
+    folder = user_folder()
     there = next((place for place in (folder, *folder.parents) if place.exists()), None)
     if there is not None and there.is_dir() and os.access(there, os.W_OK):
-        return Finding("Cache folder", State.OK, "writable; nothing is kept in it yet")
+        return Finding("Folder for models", State.OK, "writable; models added are kept in it")
     found = "cannot be written; an analysis does not need it"
-    mend = f"name a writable folder in the environment variable {CACHE_VARIABLE}"
-    return Finding("Cache folder", State.NOTE, found, mend)
-
-
-def cache_path() -> Path:
-    """Return the folder for models: GROUNDGLASS_CACHE, else the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(home or Path("~/.cache").expanduser()) / "groundglass"
+    mend = f"name a writable folder in the environment variable {FOLDER_VARIABLE}"
+    return Finding("Folder for models", State.NOTE, found, mend)
 
 
 def models() -> Finding:
-    """Say which models are installed."""
-    return Finding("Models", State.OK, "none installed; lungs and infection are found without any")
+    """Say which models are there and whether their files are the ones their cards name."""
+    mend = "groundglass models verify says which; reinstall groundglass or add the model again"
+    try:
+        from groundglass.models.catalogue import load_catalogue  # noqa: PLC0415
+
+        entries = load_catalogue().entries
+        for entry in entries:
+            entry.content()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        found = f"a model is broken ({type(error).__name__}); an analysis does not need it"
+        return Finding("Models", State.NOTE, found, mend)
+    names = ", ".join(entry.card.name for entry in entries)
+    return Finding("Models", State.OK, f"{names or 'none'}; an analysis needs none")
 
 
 def small_analysis() -> Finding:

@@ -87,11 +87,11 @@ def test_folders_that_cannot_be_written_are_told(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     assert doctor.temporary_folder().state is State.FAILS
     (tmp_path / "file").write_text("x")
-    monkeypatch.setenv("GROUNDGLASS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("GROUNDGLASS_MODELS", str(tmp_path / "file" / "cache"))
     finding = doctor.cache_folder()
     assert finding.state is State.NOTE
-    assert "GROUNDGLASS_CACHE" in finding.mend
-    monkeypatch.setenv("GROUNDGLASS_CACHE", str(tmp_path / "new"))
+    assert "GROUNDGLASS_MODELS" in finding.mend
+    monkeypatch.setenv("GROUNDGLASS_MODELS", str(tmp_path / "new"))
     assert doctor.cache_folder().state is State.OK
     assert not (tmp_path / "new").exists()
 
@@ -123,3 +123,14 @@ def test_the_command_tells_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         {"name": "Memory", "state": "ok", "found": "plenty", "mend": ""}
     ]
     assert "Everything" in runner.invoke(app, ["doctor"]).stdout
+
+
+def test_models_are_named_and_a_broken_one_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GROUNDGLASS_MODELS", str(tmp_path))
+    finding = doctor.models()
+    assert finding.state is State.OK
+    assert "infection-semiseg" in finding.found
+    (tmp_path / "odd.card.json").write_text("{}")
+    assert doctor.models().state is State.NOTE
