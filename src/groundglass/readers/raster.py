@@ -186,7 +186,7 @@ def _verdicts(
         yield Verdict(
             "files_skipped",
             Status.WARNING if damaged else Status.NOTE,
-            f"{left_out} pictures differ in size or depth from the {len(kept)} largest group, "
+            f"{left_out} pictures differ in size or depth from the largest group of {len(kept)}, "
             f"{damaged} cannot be read",
             "They were left out",
             "The numbers say nothing about them",
@@ -205,7 +205,8 @@ def _picture_verdict(kept: Sequence[_Frame], options: ReadOptions) -> Verdict:
     return Verdict(
         "picture",
         Status.WARNING,
-        f"{len(kept)} pictures with {grey} grey values, not a CT with Hounsfield units",
+        f"{len(kept)} picture{'s' * (len(kept) > 1)} with {grey} grey values, not a CT with "
+        "Hounsfield units",
         done,
         f"Percentages are given, not {' and '.join(missing)}; right and left cannot be told"
         if missing
