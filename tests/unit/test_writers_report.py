@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from groundglass.core.results import Burden, CaseResult, Estimate, RegionBurden
+from groundglass.core.results import (
+    Burden,
+    CaseResult,
+    Estimate,
+    PercentEstimate,
+    RegionBurden,
+)
 from groundglass.core.scan import Acquisition, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
@@ -323,3 +329,16 @@ def test_the_axis_of_percent_ends_at_a_hundred() -> None:
     curve = draw_curve(full)
     assert curve is not None
     assert max(float(tick.text) for tick in curve.percent_ticks) == 100
+
+
+def test_other_estimates_have_a_table_and_none_without_them() -> None:
+    told = PercentEstimate("network", "small <one>", Estimate(3.14, 2, 4), "made by a network")
+    untold = PercentEstimate("by area", None, Estimate.unknown("no lung area"), "made by area")
+    case = volume_case(estimates=(told, untold))
+    text = Page(render_report(case, result_document(case))).text
+    assert "Other estimates" in text
+    assert "network (small <one>)" in text
+    assert "2.0 to 4.0" in text
+    assert "Made by area. By area: no lung area." in text
+    case = volume_case()
+    assert "Other estimates" not in Page(render_report(case, result_document(case))).text

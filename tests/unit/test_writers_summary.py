@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from groundglass.core.results import Burden, Estimate, Prediction, RegionBurden
+from groundglass.core.results import (
+    Burden,
+    Estimate,
+    PercentEstimate,
+    Prediction,
+    RegionBurden,
+)
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
@@ -137,6 +143,29 @@ def test_predictions_are_kept() -> None:
     prediction = Prediction("small", "no statement", {"covid": 0.5, "other": 0.5}, "few patients")
     document = loaded(result_document(volume_case(predictions=(prediction,))))
     assert document["predictions"][0]["probabilities"] == {"covid": 0.5, "other": 0.5}
+
+
+def test_other_estimates_are_kept_and_their_nulls_explained() -> None:
+    slices = (None, 1.0, 2.34567)
+    told = PercentEstimate("network", "small", Estimate(3.14159, 2, 4), "By a network.", slices)
+    untold = PercentEstimate("by area", None, Estimate.unknown("no lung area"), "By area.")
+    document = loaded(result_document(volume_case(estimates=(told, untold))))
+    jsonschema.validate(document, build_schema())
+    first, second = document["infection"]["estimates"]
+    assert (first["percent"], first["interval_percent"]) == (3.142, [2.0, 4.0])
+    assert first["slices_percent"] == [None, 1.0, 2.346]
+    assert (second["percent"], second["slices_percent"]) == (None, [])
+    for field in ("percent", "interval_percent"):
+        assert document["reasons"][f"infection.estimates.{field}"] == "by area: no lung area"
+    assert document["reasons"]["infection.estimates.slices_percent"] == "the slice holds no lung"
+
+
+def test_an_estimate_without_a_range_says_so() -> None:
+    plain = PercentEstimate("regression", "small", Estimate(7.0), "From slices.")
+    document = loaded(result_document(volume_case(estimates=(plain,))))
+    assert document["infection"]["estimates"][0]["interval_percent"] is None
+    assert "no range" in document["reasons"]["infection.estimates.interval_percent"]
+    assert "infection.estimates.percent" not in document["reasons"]
 
 
 def test_grades_are_written_as_doctors_write_them() -> None:

@@ -134,6 +134,23 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class PercentEstimate:
+    """Another way's answer to the same question: how much of both lungs is infected."""
+
+    method: str
+    """What made it, e.g. ``training-free`` or ``network``."""
+    model: str | None
+    """Name of the trained model behind it; ``None`` for a rule without training."""
+    percent: Estimate
+    """Infected share of both lungs, 0 to 100; or the reason why there is none."""
+    note: str
+    """How it was made and what limits it, in sentences."""
+    slices_percent: tuple[float | None, ...] = ()
+    """Infected percent of every slice, head to feet, ``None`` for slices without one; empty where
+    the method does not tell slices apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegionBurden:
     """How much of one region is infected."""
 
@@ -258,5 +275,7 @@ class CaseResult:
     """Where the lobes are, if a lobe mask was given."""
     predictions: tuple[Prediction, ...] = ()
     """What classifiers say."""
+    estimates: tuple[PercentEstimate, ...] = ()
+    """Other estimates of the infected share of both lungs, beside the one of ``infection``."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage."""

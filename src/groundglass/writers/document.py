@@ -123,6 +123,20 @@ class LobesPart(_Part):
     left_lower: RegionPart | None = _said("Left lower lobe.")
 
 
+class EstimatePart(_Part):
+    """Another estimate of the infected share of both lungs."""
+
+    method: str = _said("What made it.")
+    model: str | None = _said("Name of the trained model behind it; null for a rule.")
+    percent: Percent | None = _said("Infected share of both lungs, 0 to 100.")
+    interval_percent: Interval | None = _said("Its own range: low, high.")
+    note: str = _said("How it was made and what limits it.")
+    slices_percent: list[Percent | None] = _said(
+        "Infected percent of every slice, head to feet, null for slices without one; empty where "
+        "the method does not tell slices apart."
+    )
+
+
 class InfectionPart(_Part):
     """How much of the lungs is infected."""
 
@@ -141,6 +155,9 @@ class InfectionPart(_Part):
     consolidation_ml: Amount | None = _said("Volume of consolidation; null for pictures.")
     zones: ZonesPart = _said("By thirds of the lung height.")
     lobes: LobesPart | None = _said("By lobe; null unless a lobe mask was given.")
+    estimates: list[EstimatePart] = _said(
+        "What other methods say about the infected share of both lungs; empty if none was asked."
+    )
 
 
 class ScoreTexts(_Part):
@@ -269,7 +286,8 @@ class ResultDocument(_Part):
     selection: SelectionPart | None = _said("The slice rules; null if refused.")
     predictions: list[PredictionPart] = _said("Classifiers' statements; empty without models.")
     reasons: dict[str, str] = _said(
-        "Why a number is null, by dotted path; 'slices.NAME' stands for that field of all slices."
+        "Why a number is null, by dotted path; 'slices.NAME' stands for that field of all slices, "
+        "'infection.estimates.NAME' for that of all estimates."
     )
     provenance: ProvenancePart = _said("Where the numbers come from.")
     error: ErrorPart | None = _said("Why there are no numbers; null if analyzed.")

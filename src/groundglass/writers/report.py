@@ -14,6 +14,7 @@ from groundglass.writers import wording
 from groundglass.writers.checklist import things_to_check
 from groundglass.writers.curve import draw_curve
 from groundglass.writers.document import RegionPart, ResultDocument, ScanPart
+from groundglass.writers.estimates import estimate_rows
 from groundglass.writers.figures import Illustrator, Panel
 from groundglass.writers.summary import result_verdicts
 
@@ -92,6 +93,7 @@ def render_report(result: CaseResult, document: ResultDocument) -> str:
         window=f"{low:.0f} to {high:.0f}{unit}".replace("-", "\N{MINUS SIGN}"),
         curve=draw_curve(document.slices),
         regions=_regions(result, document),
+        estimates=estimate_rows(document),
         checks=things_to_check(result, verdicts),
         disclaimer=DISCLAIMER,
         sides_known=result.lungs.sides_known,

@@ -48,6 +48,7 @@ from groundglass.writers.document import (
     VerdictPart,
     ZonesPart,
 )
+from groundglass.writers.estimates import estimate_parts
 from groundglass.writers.masks import grid_verdict
 from groundglass.writers.reasons import Reasons
 
@@ -76,7 +77,7 @@ def result_document(
         scan=_scan(result.scan, reasons),
         verdicts=[_verdict(v) for v in result_verdicts(result)],
         lungs=_lungs(regions, result.lungs.method, reasons),
-        infection=_infection(regions, result.infection.method, reasons),
+        infection=_infection(result, reasons),
         severity=_severity(result, reasons),
         slices=_slices(result.burden.slices, reasons),
         selection=SelectionPart(
@@ -170,14 +171,15 @@ def _lungs(regions: Mapping[str, RegionBurden], method: str, reasons: Reasons) -
     )
 
 
-def _infection(regions: Mapping[str, RegionBurden], method: str, reasons: Reasons) -> InfectionPart:
+def _infection(result: CaseResult, reasons: Reasons) -> InfectionPart:
+    regions = result.burden.regions
     sides = {side: regions.get(side) or _absent(side) for side in SIDES}
     at, total = "infection", sides["total"]
     percents = {side: region.percent for side, region in sides.items()}
     volumes = {side: region.infected_ml for side, region in sides.items()}
     zones = {name: _region(f"{at}.zones.{name}", regions.get(name), reasons) for name in ZONES}
     return InfectionPart(
-        method=method,
+        method=result.infection.method,
         percent=reasons.sides(f"{at}.percent", percents, 3),
         interval_percent=reasons.interval(f"{at}.interval_percent", total.percent, 3),
         volume_ml=reasons.sides(f"{at}.volume_ml", volumes, 2),
@@ -186,6 +188,7 @@ def _infection(regions: Mapping[str, RegionBurden], method: str, reasons: Reason
         side_intervals_ml=reasons.ranges(f"{at}.side_intervals_ml", volumes, 2),
         zones=ZonesPart(**zones),
         lobes=_lobes(f"{at}.lobes", regions, reasons),
+        estimates=estimate_parts(result.estimates, f"{at}.estimates", reasons),
         **_kinds(at, total, reasons),
     )
 
