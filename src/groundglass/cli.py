@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundglass import __version__
+from groundglass.cli_agreement import add_agreement
 from groundglass.cli_train import add_bench
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 add_bench(app)
+add_agreement(app)
 
 
 class InfectionMethod(StrEnum):

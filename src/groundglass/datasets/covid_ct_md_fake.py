@@ -42,7 +42,7 @@ def write_fake(root: Path, generator: np.random.Generator, slices: int = 12) -> 
     ):
         folder = root / FOLDERS[diagnosis] / patient
         folder.mkdir(parents=True)
-        _write_series(folder, _volume(lesion, generator), generator)
+        write_series(folder, fake_hu(lesion, generator), generator)
     _write_labels(root, ill)
 
 
@@ -60,23 +60,56 @@ def _write_labels(root: Path, ill: NDArray[np.bool_]) -> None:
     np.save(root / LOBE_LABELS[0], lobes)
 
 
-def _volume(ill: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.uint16]:
-    """Return stored values (slices, rows, columns) of two lungs, lesions where ``ill``."""
+def fake_hu(
+    ill: NDArray[np.bool_], generator: np.random.Generator, density: float = -450
+) -> NDArray[np.int16]:
+    """Return HU (slices, rows, columns) of two lungs, canonical, a lesion at the left where ill.
+
+    Parameters
+    ----------
+    ill : ndarray
+        (slices,): whether each slice has the lesion, a disk of radius 6 at row 36, column 46.
+    generator : numpy.random.Generator
+        Source of noise.
+    density : float
+        Of the lesion, in HU.
+    """
     y, x = np.mgrid[:_SIZE, :_SIZE]
     hu = np.full((ill.size, _SIZE, _SIZE), -1000.0)
     hu[:, ((y - 32) / 26) ** 2 + ((x - 32) / 31) ** 2 < 1] = 40
     for middle in (18, 46):
         hu[:, ((y - 32) / 18) ** 2 + ((x - middle) / 10) ** 2 < 1] = -850
-    hu[ill[:, None, None] & (np.hypot(y - 36, x - 46) < 6)] = -450
+    hu[ill[:, None, None] & (np.hypot(y - 36, x - 46) < 6)] = density
     hu += generator.normal(0, 15, hu.shape)
-    return np.asarray(np.clip(np.rint(hu) + 1024, 0, 4095), dtype=np.uint16)
+    return np.asarray(np.clip(np.rint(hu), -1024, 3071), dtype=np.int16)
 
 
-def _write_series(folder: Path, stored: NDArray[np.uint16], generator: np.random.Generator) -> None:
+def write_series(
+    folder: Path,
+    hu: NDArray[np.int16],
+    generator: np.random.Generator,
+    intercept: int = -1024,
+) -> None:
+    """Write a series of which file names say nothing; instance numbers run from head to feet.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    hu : ndarray
+        (slices, rows, columns), canonical; values below the intercept are stored as 0.
+    generator : numpy.random.Generator
+        Source of the order of names.
+    intercept : int
+        What is added to stored values to get HU.
+    """
+    stored = np.clip(hu.astype(np.int32) - intercept, 0, 4095).astype(np.uint16)
     uid = generate_uid()
     for number, index in enumerate(generator.permutation(len(stored))):
         file = folder / f"FAKE-ASSH_{number}.dcm"
-        _dataset(file, stored[index], int(index), uid).save_as(file, enforce_file_format=True)
+        header = _dataset(file, stored[index], int(index), uid)
+        header.RescaleIntercept = intercept
+        header.save_as(file, enforce_file_format=True)
 
 
 def _dataset(file: Path, pixels: NDArray[np.uint16], index: int, series: str) -> FileDataset:
