@@ -130,8 +130,8 @@ class OursConfig:
     """Weight of soft Dice against cross-entropy."""
     threshold: float = 0.4
     """Probability from which a pixel is infected."""
-    precision: str = "bf16-mixed"
-    """Precision of the training library."""
+    precision: str = "32-true"
+    """Precision of the training library; bfloat16 is slow on processors without it."""
 
 
 class OursRecipe:
