@@ -1,1 +1,1 @@
-"""The slice selection of COVID-CTset."""
+"""COVID-CTset: slices chosen by darkness, classified, and counted to a patient."""
