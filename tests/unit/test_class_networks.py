@@ -174,7 +174,7 @@ def test_attention_of_a_linear_head_is_grad_cam(dense: Any) -> None:
     assert features.shape == (2, 1024)
 
 
-class Crooked(torch.nn.Module):
+class Crooked(torch.nn.Module):  # type: ignore[name-defined, misc]
     """A classifier whose head is not linear: other layers look at its last maps."""
 
     def __init__(self) -> None:

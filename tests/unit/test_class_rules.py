@@ -89,10 +89,10 @@ def test_published_counts_of_covid_ct_give_its_published_figures() -> None:
 
 
 def test_published_tables_of_covid_ctset_agree_with_each_other() -> None:
-    for row in ctset.MEANS.values():
-        assert row.covid_right + row.normal_right == pytest.approx(row.correct, abs=0.05)
-        assert row.covid_missed + row.normal_wrong == pytest.approx(row.wrong, abs=0.05)
-        assert row.accuracy == pytest.approx(row.correct / (row.correct + row.wrong), abs=1e-3)
+    for mean in ctset.MEANS.values():
+        assert mean.covid_right + mean.normal_right == pytest.approx(mean.correct, abs=0.05)
+        assert mean.covid_missed + mean.normal_wrong == pytest.approx(mean.wrong, abs=0.05)
+        assert mean.accuracy == pytest.approx(mean.correct / (mean.correct + mean.wrong), abs=1e-3)
     folds = zip(
         ctset.TEST_SLICES, ctset.MISSED_AND_WRONG, ctset.FOLDS["ResNet50V2-FPN"], strict=True
     )

@@ -46,7 +46,7 @@ class PooledAnswers(Answers):
         As in `Answers`.
     """
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return probabilities, features and attention.
 
         Returns
