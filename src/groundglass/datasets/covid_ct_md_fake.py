@@ -61,7 +61,11 @@ def _write_labels(root: Path, ill: NDArray[np.bool_]) -> None:
 
 
 def fake_hu(
-    ill: NDArray[np.bool_], generator: np.random.Generator, density: float = -450
+    ill: NDArray[np.bool_],
+    generator: np.random.Generator,
+    density: float = -450,
+    *,
+    vessels: bool = False,
 ) -> NDArray[np.int16]:
     """Return HU (slices, rows, columns) of two lungs, canonical, a lesion at the left where ill.
 
@@ -73,6 +77,8 @@ def fake_hu(
         Source of noise.
     density : float
         Of the lesion, in HU.
+    vessels : bool
+        Draw a dense dot of 2 x 2 pixels in each lung of every slice.
     """
     y, x = np.mgrid[:_SIZE, :_SIZE]
     hu = np.full((ill.size, _SIZE, _SIZE), -1000.0)
@@ -80,6 +86,9 @@ def fake_hu(
     for middle in (18, 46):
         hu[:, ((y - 32) / 18) ** 2 + ((x - middle) / 10) ** 2 < 1] = -850
     hu[ill[:, None, None] & (np.hypot(y - 36, x - 46) < 6)] = density
+    if vessels:
+        for column in (18, 44):
+            hu[:, 24:26, column : column + 2] = 60
     hu += generator.normal(0, 15, hu.shape)
     return np.asarray(np.clip(np.rint(hu), -1024, 3071), dtype=np.int16)
 

@@ -177,7 +177,8 @@ def write_fake(
 ) -> None:
     """Write a tiny SPGC: training and test patients of each class, one with intercept -1000.
 
-    COVID-19 has a lesion of -450 HU, pneumonia one of -50 HU, in the middle third of the slices.
+    COVID-19 has a lesion of -450 HU, pneumonia one of -50 HU, in the middle third of the slices;
+    all have a dense dot in each lung.
 
     Parameters
     ----------
@@ -203,7 +204,8 @@ def write_fake(
             test = f"T1-{len(results):03}"
             for folder in (root / TRAIN / label / side / name, root / TEST / "SET1" / test):
                 folder.mkdir(parents=True)
-                write_series(folder, fake_hu(shown, generator, density or 0), generator, intercept)
+                hu = fake_hu(shown, generator, density or 0, vessels=True)
+                write_series(folder, hu, generator, intercept)
             results.append([test, label])
             if density is not None:
                 flags.append([name, *("1" if one else "0" for one in ill)])
