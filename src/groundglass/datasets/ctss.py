@@ -56,7 +56,7 @@ def _scored(row: list[str], number: int) -> tuple[str, float]:
     return name, score
 
 
-def write_fake(root: Path, generator: np.random.Generator, slices: int = 16) -> None:
+def write_fake(root: Path, generator: np.random.Generator, slices: int = 14) -> None:
     """Write a tiny cohort: three patients, the last without lesion and with a score of 0.
 
     Parameters

@@ -1,0 +1,248 @@
+"""Identification and severity on the command line: its published tasks, its classifier."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+from rich import box
+from rich.table import Table
+
+from groundglass.cli_models import plainly
+from groundglass.console import complain, hushed, out_console, progress_bar
+from groundglass.core.progress import OnProgress
+from groundglass.core.serial import from_json
+from groundglass.datasets.spgc import read_spgc_train
+from groundglass.errors import ModelError
+from groundglass.evaluation.patient_figures import class_table, confusion
+from groundglass.evaluation.infection_tasks import (
+    SYSTEM,
+    TaskOptions,
+    infection_48,
+    infection_638,
+    infection_mosmed,
+)
+from groundglass.evaluation.patient_tasks import classes_task, grades_task, scores_task
+from groundglass.evaluation.severity_masks import Method, open_network
+from groundglass.evaluation.severity_published import patients_table
+from groundglass.evaluation.tables import Cell, NumberTable, TaskResult, told, write_result
+from groundglass.models.card import Task
+from groundglass.models.catalogue import load_catalogue
+from groundglass.models.runtime import Model
+from groundglass.systems.identification_severity.training_config import CONFIGS, PatientConfig
+
+INFECTION = {
+    "infection-48": infection_48,
+    "infection-638": infection_638,
+    "infection-mosmed": infection_mosmed,
+}
+CLASSIFICATION = ("spgc", "ldct")
+TASKS = (*INFECTION, *CLASSIFICATION, "mosmed", "ctss")
+"""Published tasks."""
+LIBRARIES = ("torch", "timm", "safetensors", "onnxscript")
+STOPPED = 130
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """What to measure."""
+
+    task: str
+    """One of ``TASKS``."""
+    data: Path
+    """Folder of the data set."""
+    model: str | None
+    """``published``, ``ours``, ``network``, or the name or file of a model."""
+    out: Path | None
+    """Folder for tables and page."""
+    threads: int = 1
+    """Threads of a network."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    quiet: bool = False
+    """Say nothing but errors."""
+
+
+@plainly
+def run_task(request: TaskRequest, *, as_json: bool) -> int:
+    """Measure a task, show or print, return the exit code."""
+    if request.task not in TASKS:
+        msg = f"tasks of {SYSTEM} are {', '.join(TASKS)} (--task); found '{request.task}'"
+        raise typer.BadParameter(msg)
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
+            found = _measured(request, on_progress)
+    except KeyboardInterrupt:
+        complain("Stopped.")
+        return STOPPED
+    files = () if request.out is None else write_result(found, request.out)
+    if as_json:
+        sys.stdout.write(found.to_json())
+    else:
+        show_result(found, files)
+    return 0
+
+
+def _measured(request: TaskRequest, on_progress: OnProgress) -> TaskResult:
+    if request.task in CLASSIFICATION:
+        model = Model(load_catalogue().find(_classifier(request.model)), request.threads)
+        low_dose = request.task == "ldct"
+        return classes_task(request.data, model, low_dose=low_dose, on_progress=on_progress)
+    method = Method.OURS if request.model is None else Method.NETWORK
+    if request.model in set(Method):
+        method = Method(request.model)
+    if request.task in INFECTION:
+        options = TaskOptions(method, seed=request.seed)
+        if method is Method.NETWORK:
+            named = "default" if request.model in {None, Method.NETWORK} else str(request.model)
+            options = replace(options, network=open_network(named, request.threads))
+        return INFECTION[request.task](request.data, options, on_progress)
+    work = grades_task if request.task == "mosmed" else scores_task
+    return work(request.data, method, seed=request.seed, on_progress=on_progress)
+
+
+def _classifier(name: str | None) -> str:
+    """Return the classifier named, else the first one installed."""
+    if name is not None and name not in set(Method):
+        return name
+    for entry in load_catalogue().entries:
+        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSIFICATION:
+            return entry.card.name
+    msg = (
+        f"no classifier of patients is at hand: groundglass train {SYSTEM}, then --model FOLDER or "
+        "groundglass models add FOLDER"
+    )
+    raise ModelError(msg)
+
+
+def show_result(found: TaskResult, files: tuple[Path, ...]) -> None:
+    """Print a result's tables, notes and files."""
+    console = out_console()
+    head = f"{found.task}: {found.model} on {found.dataset}, {found.count} entries"
+    console.print(head, markup=False)
+    for one in (*found.tables, found.published):
+        console.print(_printed(one))
+    for note in found.notes:
+        console.print(f"Note: {note}.", markup=False)
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _printed(one: NumberTable) -> Table:
+    table = Table(title=one.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, head in enumerate(one.columns):
+        table.add_column(head, justify="right" if place else "left", overflow="fold")
+    for row in one.rows:
+        table.add_row(*(told(cell) for cell in row))
+    return table
+
+
+@dataclass(frozen=True)
+class PatientRequest:
+    """What to train."""
+
+    data: Path
+    """Folder of SPGC-COVID or COVID-CT-MD."""
+    out: Path
+    """Folder of the run."""
+    preset: str
+    """``published`` or ``ours``."""
+    init: str = "random"
+    """Weights of the backbone to start from."""
+    recipe: Path | None = None
+    """Settings as JSON."""
+    fold: str | None = None
+    """Number of a fold, ``all``, or ``None``."""
+    resume: bool = False
+    """Go on with the run in the folder."""
+    seed: int = 0
+    """Seed of all chance."""
+    quiet: bool = False
+    """Say nothing but errors."""
+
+
+@plainly
+def run_patient_training(request: PatientRequest) -> int:
+    """Train the classifier of patients, show how those held out are called, return the code."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        msg = f"training needs {', '.join(missing)}: pip install 'groundglass[train]'"
+        raise ModelError(msg)
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
+            found, places = _trained(request, on_progress)
+    except KeyboardInterrupt:
+        complain("Stopped; the same command with --resume goes on, features made are kept.")
+        return STOPPED
+    if not request.quiet:
+        show_result(found, (*write_result(found, request.out / "held_out"), *places))
+        out_console().print("Add it with: groundglass models add FOLDER", markup=False)
+    return 0
+
+
+def _trained(request: PatientRequest, on_progress: OnProgress) -> tuple[TaskResult, list[Path]]:
+    from groundglass.training.patient_run import (  # noqa: PLC0415 - loads torch
+        FOLDS,
+        PatientRunOptions,
+        train_patients,
+    )
+
+    folds = None if request.fold is None else _folds(request.fold, FOLDS)
+    options = PatientRunOptions(request.preset, request.init, request.seed, folds, request.resume)
+    patients = read_spgc_train(request.data)
+    run = train_patients(patients, _config(request), request.out, options, on_progress)
+    truth = [one.label for one in run.held]
+    ways = ("vote", "mean", "attention")
+    called = {way: [one.decisions[way].label for one in run.held] for way in ways}
+    classes = ("NORMAL", "CAP", "COVID-19")
+    tables = [class_table(truth, called, classes)]
+    tables += [confusion(truth, called[way], classes, f"Confusion, by {way}") for way in ways]
+    spent = run.spent
+    notes = [
+        f"features of {spent.made} patients were made, {spent.slices} slices, "
+        f"{spent.preparing_seconds:.0f} s preparing and {spent.network_seconds:.0f} s network; "
+        f"{spent.kept} were there already"
+    ]
+    if run.chosen_on_held:
+        notes.append(
+            "epoch and temperature were chosen on these very patients; --fold all measures others"
+        )
+    items: list[dict[str, Cell]] = [
+        {"patient": one.patient, "reference": one.label, "fold": one.fold}
+        | {way: one.decisions[way].label for way in ways}
+        for one in run.held
+    ]
+    name = f"{SYSTEM}-{request.preset}"
+    result = TaskResult(
+        SYSTEM,
+        "held out in training",
+        name,
+        options.data_name,
+        len(items),
+        tuple(tables),
+        patients_table(("validation",)),
+        tuple(items),
+        tuple(notes),
+    )
+    return result, [entry.path.parent for entry in run.entries.values()]
+
+
+def _config(request: PatientRequest) -> PatientConfig:
+    if request.recipe is None:
+        return CONFIGS[request.preset]
+    try:
+        return from_json(PatientConfig, request.recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _folds(text: str, count: int) -> tuple[int, ...]:
+    if text == "all":
+        return tuple(range(count))
+    if not text.isdigit() or int(text) >= count:
+        msg = f"--fold is a number from 0 to {count - 1}, or all; found '{text}'"
+        raise typer.BadParameter(msg)
+    return (int(text),)

@@ -1,0 +1,167 @@
+"""A patient's class by an installed classifier: pictures, slice by slice, and the decision.
+
+No torch is needed: the network runs by ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.core.results import LungMask, Prediction
+from groundglass.core.scan import Intensity, Scan
+from groundglass.core.serial import from_json
+from groundglass.datasets.patients import CLASSES
+from groundglass.errors import ModelError
+from groundglass.imaging.tone import resized
+from groundglass.models.card import ModelCard, Task
+from groundglass.models.catalogue import Catalogue
+from groundglass.models.runtime import Model
+from groundglass.systems.identification_severity.pictures import (
+    ClassificationConfig,
+    classification_pictures,
+)
+from groundglass.systems.identification_severity.vote import (
+    UNDETERMINED,
+    Decision,
+    decide_by_mean,
+    decide_by_vote,
+)
+
+SYSTEM = "identification-severity"
+VOTE, MEAN = "vote", "mean"
+BATCH = 4
+NO_STATEMENT = "no statement"
+"""Label of a prediction where nothing can be said."""
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """How a patient is decided, as the card of a classifier tells."""
+
+    decision: str = VOTE
+    """``vote``, the published rule, or ``mean``, the mean of calibrated probabilities."""
+    temperature: float = 1.0
+    """Calibration of the probabilities."""
+    pictures: ClassificationConfig = field(default_factory=ClassificationConfig)
+    """What the network is shown."""
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return it as it stands on a card."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceAnswers:
+    """What a classifier says of a scan's slices."""
+
+    index: NDArray[np.intp]
+    """(pictures,): slice of each, head to feet."""
+    probabilities: NDArray[np.float32]
+    """(pictures, 3): normal, CAP, COVID-19."""
+
+
+def decision_config(card: ModelCard) -> DecisionConfig:
+    """Return how a card says that patients are decided.
+
+    Raises
+    ------
+    ModelError
+        If the card is not that of such a classifier.
+    """
+    given = card.architecture_config.get("patient")
+    if card.system != SYSTEM or tuple(card.labels) != CLASSES or given is None:
+        msg = f"model {card.name} is not a classifier of patients of {SYSTEM}"
+        raise ModelError(msg)
+    try:
+        return from_json(DecisionConfig, json.dumps(given))
+    except ValueError as error:
+        msg = f"the card of {card.name} tells no way to decide: {error}"
+        raise ModelError(msg) from error
+
+
+def classify_slices(
+    model: Model, scan: Scan, lungs: LungMask, config: DecisionConfig
+) -> SliceAnswers:
+    """Return what a classifier says of each slice that the published rule looks at.
+
+    Parameters
+    ----------
+    model : Model
+        Opened classifier.
+    scan : Scan
+        In HU.
+    lungs : LungMask
+        On its grid.
+    config : DecisionConfig
+        The card's.
+    """
+    pictures = classification_pictures(scan.hu(), lungs.labels, config.pictures)
+    size = model.card.preparation.size
+    answers = [np.zeros((0, len(CLASSES)), np.float32)]
+    for start in range(0, len(pictures.values), BATCH):
+        batch = [network_input(one, size) for one in pictures.values[start : start + BATCH]]
+        answers.append(model.run(np.stack(batch)[:, None]))
+    return SliceAnswers(pictures.index, np.concatenate(answers))
+
+
+def network_input(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a picture as the network takes it: 0 to 1, of its size."""
+    return resized(picture.astype(np.float32) / 255, size)
+
+
+def decide_patient(
+    answers: SliceAnswers, config: DecisionConfig, *, two_classes: bool = False
+) -> Decision:
+    """Return the decision of slices in anatomical order by the card's rule."""
+    if config.decision == MEAN:
+        return decide_by_mean(answers.probabilities, config.temperature, two_classes=two_classes)
+    chosen = answers.probabilities.argmax(axis=1) if len(answers.probabilities) else []
+    return decide_by_vote(chosen, two_classes=two_classes)
+
+
+def state_patient(scan: Scan, lungs: LungMask, catalogue: Catalogue) -> tuple[Prediction, ...]:
+    """Return what the installed classifiers of patients say; empty where none is installed.
+
+    Parameters
+    ----------
+    scan : Scan
+        As analyzed.
+    lungs : LungMask
+        On its grid.
+    catalogue : Catalogue
+        Models at hand.
+    """
+    found = []
+    for entry in catalogue.entries:
+        card = entry.card
+        if card.system != SYSTEM or card.task is not Task.CLASSIFICATION:
+            continue
+        if scan.intensity is not Intensity.HU:
+            note = "The classifier needs a series in Hounsfield units, these are pictures."
+            found.append(Prediction(card.name, NO_STATEMENT, {}, note))
+            continue
+        config = decision_config(card)
+        answers = classify_slices(Model(entry), scan, lungs, config)
+        found.append(_statement(card, config, answers))
+    return tuple(found)
+
+
+def _statement(card: ModelCard, config: DecisionConfig, answers: SliceAnswers) -> Prediction:
+    decision = decide_patient(answers, config)
+    seen = f"Trained on {'; '.join(card.training_data)}."
+    if decision.label == UNDETERMINED:
+        note = f"No slice holds dense lung, so nothing votes. {seen}"
+        return Prediction(card.name, UNDETERMINED, {}, note)
+    way = (
+        "the published vote of slices; its shares are votes, not probabilities"
+        if config.decision == VOTE
+        else f"the mean of calibrated probabilities (temperature {config.temperature:.2f})"
+    )
+    limits = " ".join(text.rstrip(".") + "." for text in card.limits)
+    note = f"{len(answers.index)} slices, by {way}. {seen} {limits} Not for diagnosis."
+    return Prediction(card.name, decision.label, decision.shares, note)

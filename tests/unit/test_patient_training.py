@@ -1,0 +1,199 @@
+"""The classifier of patients: sizes, separable and shuffled features, kept features, export."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("timm")
+
+from groundglass.datasets import spgc  # noqa: E402
+from groundglass.datasets.patients import CLASSES  # noqa: E402
+from groundglass.datasets.spgc import read_spgc_train  # noqa: E402
+from groundglass.errors import ReadError, WeightsError  # noqa: E402
+from groundglass.systems.identification_severity.network import (  # noqa: E402
+    Features,
+    Head,
+    digest_of,
+    new_backbone,
+)
+from groundglass.systems.identification_severity.pictures import (  # noqa: E402
+    ClassificationConfig,
+)
+from groundglass.systems.identification_severity.training_config import (  # noqa: E402
+    FEATURES,
+    OURS,
+    PUBLISHED,
+    HeadConfig,
+)
+from groundglass.systems.identification_severity.vote import (  # noqa: E402
+    decide_by_mean,
+    decide_by_vote,
+)
+from groundglass.training import patient_features  # noqa: E402
+from groundglass.training.patient_features import FeatureStore, PatientFeatures  # noqa: E402
+from groundglass.training.patient_heads import (  # noqa: E402
+    attention_probabilities,
+    fit_temperature,
+    slice_probabilities,
+    train_attention,
+    train_head,
+)
+from groundglass.training.patient_run import stratified  # noqa: E402
+
+QUICK = HeadConfig(hidden=(32,), learning_rate=1e-3, batch=32, rounds=1, epochs=4, draws=60)
+
+
+def cached(count: int, *, shuffled: bool = False, seed: int = 0) -> list[PatientFeatures]:
+    """Return patients with features of three clusters, or of clusters that say nothing."""
+    generator = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).normal(0, 1, (3, FEATURES))
+    labels = np.arange(count) % 3
+    told = generator.permutation(labels) if shuffled else labels
+    return [
+        PatientFeatures(
+            f"p{number}",
+            int(told[number]),
+            (centres[label] + generator.normal(0, 1, (9, FEATURES))).astype(np.float32),
+            None,
+        )
+        for number, label in enumerate(labels)
+    ]
+
+
+def accuracy(patients: list[PatientFeatures], head: Head, way: str) -> float:
+    hits = 0
+    for one in patients:
+        answers = slice_probabilities(head, one)
+        votes = decide_by_vote(answers.argmax(axis=1))
+        hits += (votes if way == "vote" else decide_by_mean(answers)).label == CLASSES[one.label]
+    return hits / len(patients)
+
+
+def test_published_head_has_its_published_size() -> None:
+    head = Head(PUBLISHED.head)
+    assert sum(one.numel() for one in head.parameters()) == 6_297_603
+    assert head(torch.zeros(2, FEATURES)).shape == (2, 3)
+
+
+def test_separable_features_are_learnt_wholly() -> None:
+    train, validation, test = cached(24), cached(6, seed=1), cached(30, seed=2)
+    head, points = train_head(train, validation, QUICK)
+    assert len(points) == 4
+    assert points[-1].loss < points[0].loss
+    assert accuracy(test, head, "vote") == accuracy(test, head, "mean") == 1
+    pool = train_attention(train, validation, head, epochs=4)
+    for one in test:
+        answer = attention_probabilities(pool, head, one)
+        assert answer.sum() == pytest.approx(1, abs=1e-5)
+        assert answer.argmax() == one.label
+
+
+def test_shuffled_labels_give_chance() -> None:
+    train = cached(30, shuffled=True)
+    head, _ = train_head(train, cached(9, shuffled=True, seed=1), QUICK)
+    assert accuracy(cached(60, seed=2), head, "mean") < 0.7
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    train, validation = cached(6), cached(3, seed=1)
+    one, other, third = (
+        train_head(train, validation, replace(QUICK, epochs=1), seed)[0] for seed in (0, 0, 1)
+    )
+    assert digest_of(one) == digest_of(other) != digest_of(third)
+
+
+def test_a_class_without_slices_cannot_be_trained() -> None:
+    train = [one for one in cached(12) if one.label != 1]
+    with pytest.raises(ReadError, match="normal, CAP and COVID-19"):
+        train_head(train, cached(3), QUICK)
+
+
+def test_only_ill_slices_of_ill_patients_are_trained_on() -> None:
+    ill = np.array([False, True, True, False])
+    features = np.zeros((4, FEATURES), np.float32)
+    assert PatientFeatures("a", 2, features, ill).rows.tolist() == [1, 2]
+    assert PatientFeatures("a", 0, features, ill).rows.tolist() == [0, 1, 2, 3]
+    assert PatientFeatures("a", 1, features, None).rows.tolist() == [0, 1, 2, 3]
+
+
+def test_temperature_softens_answers_that_are_too_sure() -> None:
+    sure = np.array([[0.98, 0.01, 0.01]], np.float32)
+    answers = [sure] * 10
+    assert fit_temperature(answers, [0] * 6 + [1] * 2 + [2] * 2) > 2
+    assert fit_temperature(answers, [0] * 10) < 0.5
+    assert fit_temperature([], []) == 1
+
+
+def test_parts_spread_every_class_and_hold_everyone_once() -> None:
+    patients = cached(30)
+    parts = stratified(patients, 5, seed=0)
+    assert sorted(place for part in parts for place in part) == list(range(30))
+    for part in parts:
+        assert sorted({patients[place].label for place in part}) == [0, 1, 2]
+    assert parts == stratified(patients, 5, seed=0) != stratified(patients, 5, seed=1)
+
+
+SMALL = replace(OURS, size=(32, 32), pictures=ClassificationConfig(short_reach=1))
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Features:
+    made = Features(new_backbone("random"))
+    made.eval()
+    return made
+
+
+def test_backbone_makes_2048_numbers_of_grey_pictures(backbone: Features) -> None:
+    with torch.inference_mode():
+        grey = torch.rand(1, 1, 32, 32)
+        found = backbone(grey)
+        three = backbone.backbone((grey.expand(-1, 3, -1, -1) - backbone.mean) / backbone.std)
+    assert found.shape == (1, FEATURES)
+    torch.testing.assert_close(found, three)
+    assert sum(one.numel() for one in backbone.parameters()) == 28_340_784
+
+
+def test_features_are_kept_and_made_again_only_if_something_changed(
+    tmp_path: Path, backbone: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spgc.write_fake(tmp_path, np.random.default_rng(0), patients=1, slices=12)
+    patients = read_spgc_train(tmp_path)
+    store = FeatureStore(tmp_path / "kept", backbone, SMALL)
+    found, spent = store.load(patients)
+    assert (spent.made, spent.kept, spent.slices) == (3, 0, sum(len(f.features) for f in found))
+    assert {len(one.features) for one in found} <= {2, 3}
+    assert [CLASSES[one.label] for one in found] == [one.label for one in patients]
+    ill = next(one for one in found if one.label == 2)
+    assert ill.ill is not None
+    assert ill.ill.all()
+
+    def never(*_: object) -> None:
+        pytest.fail("features were made again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(patient_features, "find_lungs", never)
+        again, spent = FeatureStore(tmp_path / "kept", backbone, SMALL).load(patients)
+    assert (spent.made, spent.kept) == (0, 3)
+    np.testing.assert_array_equal(again[0].features, found[0].features)
+    changed = replace(SMALL, pictures=replace(SMALL.pictures, outline=False))
+    other = FeatureStore(tmp_path / "kept", backbone, changed)
+    assert other.place_of(patients[0]) != store.place_of(patients[0])
+    file = next(patients[0].path.iterdir())
+    before = store.place_of(patients[0])
+    file.write_bytes(file.read_bytes() + b"\0")
+    assert store.place_of(patients[0]) != before
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(WeightsError, match="cannot be read"):
+        new_backbone(str(tmp_path / "none.safetensors"))
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="another network"):
+        new_backbone(str(tmp_path / "other.safetensors"))
