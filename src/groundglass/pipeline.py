@@ -24,6 +24,7 @@ from groundglass.scoring.severity import score_severity
 from groundglass.systems.area_selection import AreaSelectionConfig, select_by_area
 from groundglass.systems.covid_ctset.selection import select_slices
 from groundglass.systems.identification_severity.infection import find_published_infection
+from groundglass.systems.identification_severity.statement import state_patient
 
 STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
 
@@ -110,6 +111,7 @@ def _analyze(
         burden = measure_burden(scan, lungs, infection, lobes, by_area, ctset)
         severity = score_severity(burden, lungs, infection, lobes)
         verdicts = _verdicts(scan, lungs, infection)
+        predictions = state_patient(scan, lungs)
     return CaseResult(
         scan=scan,
         lungs=lungs,
@@ -124,6 +126,7 @@ def _analyze(
         ),
         config=config,
         lobes=lobes,
+        predictions=predictions,
         seconds=clock.seconds,
     )
 

@@ -19,7 +19,7 @@ from groundglass.datasets.patients import CLASSES
 from groundglass.errors import ModelError
 from groundglass.imaging.tone import resized
 from groundglass.models.card import ModelCard, Task
-from groundglass.models.catalogue import Catalogue
+from groundglass.models.catalogue import Catalogue, Entry, load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.identification_severity.pictures import (
     ClassificationConfig,
@@ -124,8 +124,13 @@ def decide_patient(
     return decide_by_vote(chosen, two_classes=two_classes)
 
 
-def state_patient(scan: Scan, lungs: LungMask, catalogue: Catalogue) -> tuple[Prediction, ...]:
+def state_patient(
+    scan: Scan, lungs: LungMask, catalogue: Catalogue | None = None
+) -> tuple[Prediction, ...]:
     """Return what the installed classifiers of patients say; empty where none is installed.
+
+    A classifier that cannot be used makes no statement and says why; the measured numbers do not
+    depend on it.
 
     Parameters
     ----------
@@ -133,22 +138,35 @@ def state_patient(scan: Scan, lungs: LungMask, catalogue: Catalogue) -> tuple[Pr
         As analyzed.
     lungs : LungMask
         On its grid.
-    catalogue : Catalogue
-        Models at hand.
+    catalogue : Catalogue, optional
+        Models at hand; those installed where not given.
     """
-    found = []
-    for entry in catalogue.entries:
-        card = entry.card
-        if card.system != SYSTEM or card.task is not Task.CLASSIFICATION:
-            continue
-        if scan.intensity is not Intensity.HU:
-            note = "The classifier needs a series in Hounsfield units, these are pictures."
-            found.append(Prediction(card.name, NO_STATEMENT, {}, note))
-            continue
+    try:
+        entries = (catalogue or load_catalogue()).entries
+    except ModelError as error:
+        return (Prediction("installed models", NO_STATEMENT, {}, _sentence(error)),)
+    return tuple(
+        _stated(scan, lungs, entry)
+        for entry in entries
+        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSIFICATION
+    )
+
+
+def _stated(scan: Scan, lungs: LungMask, entry: Entry) -> Prediction:
+    card = entry.card
+    if scan.intensity is not Intensity.HU:
+        note = "The classifier needs a series in Hounsfield units, these are pictures."
+        return Prediction(card.name, NO_STATEMENT, {}, note)
+    try:
         config = decision_config(card)
-        answers = classify_slices(Model(entry), scan, lungs, config)
-        found.append(_statement(card, config, answers))
-    return tuple(found)
+        return _statement(card, config, classify_slices(Model(entry), scan, lungs, config))
+    except ModelError as error:
+        return Prediction(card.name, NO_STATEMENT, {}, _sentence(error))
+
+
+def _sentence(error: ModelError) -> str:
+    text = str(error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _statement(card: ModelCard, config: DecisionConfig, answers: SliceAnswers) -> Prediction:

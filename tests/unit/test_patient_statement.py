@@ -1,0 +1,195 @@
+"""What installed classifiers of patients say in an analysis, and when they say nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from groundglass.core.results import LungMask
+from groundglass.core.scan import Intensity, Scan
+from groundglass.datasets import spgc
+from groundglass.datasets.covid_ct_md_fake import fake_hu
+from groundglass.datasets.patients import CLASSES
+from groundglass.errors import ModelError, ReadError
+from groundglass.evaluation.patient_tasks import classes_task
+from groundglass.models.card import Preparation, Scale, Task, card_path, write_card
+from groundglass.models.catalogue import FOLDER_VARIABLE, Entry, Origin, load_catalogue
+from groundglass.models.runtime import Model, verify
+from groundglass.pipeline import analyze
+from groundglass.systems.identification_severity import statement
+from groundglass.systems.identification_severity.pictures import ClassificationConfig
+from groundglass.systems.identification_severity.statement import (
+    NO_STATEMENT,
+    DecisionConfig,
+    SliceAnswers,
+    decide_patient,
+    decision_config,
+    state_patient,
+)
+from tests.networks import card_for
+from tests.phantoms import phantom
+
+PICTURES = ClassificationConfig(outline=False)
+
+
+def classifier_bytes() -> bytes:
+    """Return a network: black pictures are normal, grey ones COVID-19, bright ones CAP.
+
+    It looks at the share of the picture that is not black and at the share that is bright.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape: list[str | int | None] = ["slices", 1, "rows", "columns"]
+    nodes = [
+        helper.make_node("Greater", ["tones", "dark"], ["seen"]),
+        helper.make_node("Cast", ["seen"], ["seen_f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["seen_f"], ["share"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMean", ["tones"], ["tone"], axes=[2, 3], keepdims=0),
+        helper.make_node("Concat", ["share", "tone"], ["both"], axis=1),
+        helper.make_node("Gemm", ["both", "weight", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    weight = np.array([[0.0, 0.0, 400.0], [0.0, 0.0, 0.0]], np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("tones", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["slices", 3])],
+        [
+            numpy_helper.from_array(np.array(0.05, np.float32), "dark"),
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(np.array([4.0, 0.0, 0.0], np.float32), "bias"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return made
+
+
+def install(folder: Path, name: str = "threeway", decision: str = "vote") -> Entry:
+    """Write the classifier with its card; return its entry."""
+    data = classifier_bytes()
+    config = DecisionConfig(decision, 1.5, PICTURES)
+    card = card_for(
+        data,
+        name=name,
+        task=Task.CLASSIFICATION,
+        system="identification-severity",
+        architecture_config={"patient": config.as_mapping()},
+        labels=CLASSES,
+        thresholds={},
+        preparation=Preparation(Scale.SLICE_MINMAX, size=(64, 64)),
+        limits=("made up",),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.onnx"
+    path.write_bytes(data)
+    write_card(card, card_path(path))
+    return Entry(card, path, Origin.FILE)
+
+
+def chest(*, ill: bool) -> tuple[Scan, LungMask]:
+    """Return a fake series and its lungs."""
+    shown = np.full(12, ill)
+    hu = fake_hu(shown, np.random.default_rng(0), vessels=True)
+    scan = Scan.from_array(hu, (8.0, 5.0, 5.0))
+    y, x = np.mgrid[:64, :64]
+    lungs = np.zeros((64, 64), np.uint8)
+    for label, middle in ((1, 18), (2, 46)):
+        lungs[((y - 32) / 18) ** 2 + ((x - middle) / 10) ** 2 < 1] = label
+    return scan, LungMask(np.repeat(lungs[None], 12, axis=0), scan.geometry, "test")
+
+
+def test_sound_classifier_is_verified_and_read_from_its_card(tmp_path: Path) -> None:
+    entry = install(tmp_path)
+    assert verify(entry) is None
+    config = decision_config(entry.card)
+    assert (config.decision, config.temperature, config.pictures) == ("vote", 1.5, PICTURES)
+    other = card_for(b"x")
+    with pytest.raises(ModelError, match="not a classifier of patients"):
+        decision_config(other)
+
+
+@pytest.mark.parametrize("decision", ["vote", "mean"])
+def test_ill_and_healthy_series_are_told_apart(tmp_path: Path, decision: str) -> None:
+    install(tmp_path, decision=decision)
+    catalogue = load_catalogue(tmp_path, tmp_path / "none")
+    found = {ill: state_patient(*chest(ill=ill), catalogue)[0] for ill in (True, False)}
+    assert (found[True].label, found[False].label) == ("COVID-19", "NORMAL")
+    for one in found.values():
+        assert sum(one.probabilities.values()) == pytest.approx(1)
+        assert tuple(one.probabilities) == CLASSES
+        assert one.note.startswith("12 slices")
+        assert "Not for diagnosis." in one.note
+    assert ("votes, not probabilities" in found[True].note) == (decision == "vote")
+
+
+def test_nothing_installed_says_nothing(tmp_path: Path) -> None:
+    assert state_patient(*chest(ill=True), load_catalogue(tmp_path, tmp_path)) == ()
+
+
+def test_no_slice_that_votes_is_undetermined(tmp_path: Path) -> None:
+    scan, lungs = chest(ill=True)
+    air = Scan.from_array(np.full(scan.shape, -900, np.int16), (8.0, 5.0, 5.0))
+    install(tmp_path)
+    (one,) = state_patient(air, lungs, load_catalogue(tmp_path, tmp_path / "none"))
+    assert (one.label, one.probabilities) == ("undetermined", {})
+    empty = SliceAnswers(np.zeros(0, np.intp), np.zeros((0, 3), np.float32))
+    for decision in ("vote", "mean"):
+        assert decide_patient(empty, DecisionConfig(decision)).label == "undetermined"
+
+
+def test_pictures_and_broken_models_get_no_statement_with_a_reason(tmp_path: Path) -> None:
+    entry = install(tmp_path)
+    catalogue = load_catalogue(tmp_path, tmp_path / "none")
+    scan, lungs = chest(ill=True)
+    grey = np.zeros(scan.shape, np.uint8)
+    picture = Scan.from_array(grey, (8.0, 5.0, 5.0), intensity=Intensity.DISPLAY)
+    (one,) = state_patient(picture, lungs, catalogue)
+    assert one.label == NO_STATEMENT
+    assert "pictures" in one.note
+    entry.path.write_bytes(b"broken")
+    (one,) = state_patient(scan, lungs, catalogue)
+    assert one.label == NO_STATEMENT
+    assert "SHA-256" in one.note
+
+
+def test_analysis_carries_the_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    scan = phantom().scan
+    assert analyze(scan).predictions == ()
+    install(tmp_path)
+    (one,) = analyze(scan).predictions
+    assert one.model == "threeway"
+    assert one.label in {*CLASSES, "undetermined"}
+    card_path(tmp_path / "threeway.onnx").write_text("{}", encoding="utf-8")
+    (one,) = analyze(scan).predictions
+    assert one.label == NO_STATEMENT
+
+
+def test_classes_are_measured_by_both_decisions(tmp_path: Path) -> None:
+    spgc.write_fake(tmp_path, np.random.default_rng(0), patients=1)
+    model = Model(install(tmp_path / "model"))
+    found = classes_task(tmp_path, model)
+    assert found.count == 3
+    assert [item["reference"] for item in found.items] == ["COVID-19", "CAP", "NORMAL"]
+    table = found.tables[0]
+    assert [row[0] for row in table.rows] == ["vote", "mean"]
+    assert all(int(item["slices"] or 0) > 0 for item in found.items)
+    assert json.loads(found.to_json())["published"]["rows"]
+    for name in ("Train", "Test"):
+        assert (tmp_path / name).is_dir()
+    (tmp_path / "test_labels.csv").unlink()
+    with pytest.raises(ReadError, match="no patient has a label"):
+        classes_task(tmp_path, model)
+    (tmp_path / "labels.csv").write_text("Patient,Labels\nT1-001,CAP\n", encoding="utf-8")
+    with pytest.raises(ReadError, match="COVID-19, NORMAL"):
+        classes_task(tmp_path, model, low_dose=True)
+
+
+def test_module_loads_no_torch() -> None:
+    source = Path(str(statement.__file__)).read_text(encoding="utf-8")
+    assert "import torch" not in source
