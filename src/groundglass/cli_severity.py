@@ -211,8 +211,12 @@ def _trained(request: PatientRequest, on_progress: OnProgress) -> tuple[TaskResu
             "epoch and temperature were chosen on these very patients; --fold all measures others"
         )
     items: list[dict[str, Cell]] = [
-        {"patient": one.patient, "reference": one.label, "fold": one.fold}
-        | {way: one.decisions[way].label for way in ways}
+        {
+            "patient": one.patient,
+            "reference": one.label,
+            "fold": one.fold,
+            **{way: one.decisions[way].label for way in ways},
+        }
         for one in run.held
     ]
     name = f"{SYSTEM}-{request.preset}"

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -124,7 +125,8 @@ def test_48_slices_are_those_of_the_list_in_the_order_of_the_file(
     # The file runs from feet to head: its slice k is slice 100 - k of the scan, ill if divisible.
     wanted = [(100 - number) % 3 == 0 for number in SLICES_48]
     assert [int(item["reference_pixels"] or 0) > 0 for item in found.items] == wanted
-    values = np.asarray(nibabel.load(stack / "tr_im.nii.gz").dataobj)
+    image: Any = nibabel.load(stack / "tr_im.nii.gz")
+    values = np.asarray(image.dataobj)
     np.testing.assert_array_equal(seen[0], values[:, ::-1, SLICES_48[0] - 1].T)
     assert [table.title.split(" ")[0] for table in found.tables] == ["All", "Without", "Inf-Net's"]
     whole, without = (cell(t, "pooled", "sensitivity") for t in found.tables[:2])
