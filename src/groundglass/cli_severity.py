@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -15,9 +16,9 @@ from groundglass.cli_models import plainly
 from groundglass.console import complain, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress
 from groundglass.core.serial import from_json
+from groundglass.datasets.patients import CLASSES
 from groundglass.datasets.spgc import read_spgc_train
 from groundglass.errors import ModelError
-from groundglass.evaluation.patient_figures import class_table, confusion
 from groundglass.evaluation.infection_tasks import (
     SYSTEM,
     TaskOptions,
@@ -25,6 +26,7 @@ from groundglass.evaluation.infection_tasks import (
     infection_638,
     infection_mosmed,
 )
+from groundglass.evaluation.patient_figures import class_table, confusion
 from groundglass.evaluation.patient_tasks import classes_task, grades_task, scores_task
 from groundglass.evaluation.severity_masks import Method, open_network
 from groundglass.evaluation.severity_published import patients_table
@@ -34,6 +36,9 @@ from groundglass.models.catalogue import load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.identification_severity.training_config import CONFIGS, PatientConfig
 
+if TYPE_CHECKING:
+    from groundglass.training.patient_run import PatientRun
+
 INFECTION = {
     "infection-48": infection_48,
     "infection-638": infection_638,
@@ -42,6 +47,8 @@ INFECTION = {
 CLASSIFICATION = ("spgc", "ldct")
 TASKS = (*INFECTION, *CLASSIFICATION, "mosmed", "ctss")
 """Published tasks."""
+WAYS = ("vote", "mean", "attention")
+"""Ways of deciding a patient."""
 LIBRARIES = ("torch", "timm", "safetensors", "onnxscript")
 STOPPED = 130
 
@@ -194,44 +201,44 @@ def _trained(request: PatientRequest, on_progress: OnProgress) -> tuple[TaskResu
     options = PatientRunOptions(request.preset, request.init, request.seed, folds, request.resume)
     patients = read_spgc_train(request.data)
     run = train_patients(patients, _config(request), request.out, options, on_progress)
+    places = [entry.path.parent for entry in run.entries.values()]
+    return _held_out(run, f"{SYSTEM}-{request.preset}", options.data_name), places
+
+
+def _held_out(run: PatientRun, model: str, dataset: str) -> TaskResult:
+    """Return how the patients held out in training are called."""
     truth = [one.label for one in run.held]
-    ways = ("vote", "mean", "attention")
-    called = {way: [one.decisions[way].label for one in run.held] for way in ways}
-    classes = ("NORMAL", "CAP", "COVID-19")
-    tables = [class_table(truth, called, classes)]
-    tables += [confusion(truth, called[way], classes, f"Confusion, by {way}") for way in ways]
-    spent = run.spent
-    notes = [
-        f"features of {spent.made} patients were made, {spent.slices} slices, "
-        f"{spent.preparing_seconds:.0f} s preparing and {spent.network_seconds:.0f} s network; "
-        f"{spent.kept} were there already"
-    ]
-    if run.chosen_on_held:
-        notes.append(
-            "epoch and temperature were chosen on these very patients; --fold all measures others"
-        )
+    called = {way: [one.decisions[way].label for one in run.held] for way in WAYS}
+    tables = [class_table(truth, called, CLASSES)]
+    tables += [confusion(truth, called[way], CLASSES, f"Confusion, by {way}") for way in WAYS]
     items: list[dict[str, Cell]] = [
         {
             "patient": one.patient,
             "reference": one.label,
             "fold": one.fold,
-            **{way: one.decisions[way].label for way in ways},
+            **{way: one.decisions[way].label for way in WAYS},
         }
         for one in run.held
     ]
-    name = f"{SYSTEM}-{request.preset}"
-    result = TaskResult(
-        SYSTEM,
-        "held out in training",
-        name,
-        options.data_name,
-        len(items),
-        tuple(tables),
-        patients_table(("validation",)),
-        tuple(items),
-        tuple(notes),
+    published = patients_table(("validation",))
+    count, found = len(items), tuple(tables)
+    task, notes = "held out in training", _notes(run)
+    return TaskResult(SYSTEM, task, model, dataset, count, found, published, tuple(items), notes)
+
+
+def _notes(run: PatientRun) -> tuple[str, ...]:
+    spent = run.spent
+    told = (
+        f"features of {spent.made} patients were made, {spent.slices} slices, "
+        f"{spent.preparing_seconds:.0f} s preparing and {spent.network_seconds:.0f} s network; "
+        f"{spent.kept} were there already"
     )
-    return result, [entry.path.parent for entry in run.entries.values()]
+    if not run.chosen_on_held:
+        return (told,)
+    return (
+        told,
+        "epoch and temperature were chosen on these very patients; --fold all measures others",
+    )
 
 
 def _config(request: PatientRequest) -> PatientConfig:

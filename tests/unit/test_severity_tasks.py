@@ -18,7 +18,6 @@ from groundglass.datasets.covid_ct_md_fake import fake_hu
 from groundglass.datasets.mosmed import fake_mask, save_nifti
 from groundglass.errors import ReadError
 from groundglass.evaluation import infection_tasks
-from groundglass.evaluation.patient_figures import class_table, confusion, exact_interval
 from groundglass.evaluation.five_averages import Legacy, ScoredSlice, five_averages
 from groundglass.evaluation.infection_tasks import (
     TaskOptions,
@@ -26,6 +25,7 @@ from groundglass.evaluation.infection_tasks import (
     infection_638,
     infection_mosmed,
 )
+from groundglass.evaluation.patient_figures import class_table, confusion, exact_interval
 from groundglass.evaluation.patient_tasks import grades_task, scores_task
 from groundglass.evaluation.severity_masks import Method
 from groundglass.evaluation.tables import NumberTable, TaskResult, write_result

@@ -18,8 +18,8 @@ from groundglass.datasets.patients import CLASSES, PatientScan
 from groundglass.datasets.spgc import TEST, read_spgc_test, read_spgc_train
 from groundglass.errors import GroundglassError, ReadError
 from groundglass.evaluation.agreement import MEANING, Agreement, agreement
-from groundglass.evaluation.patient_figures import auc_table, class_table, confusion
 from groundglass.evaluation.infection_tasks import SYSTEM
+from groundglass.evaluation.patient_figures import auc_table, class_table, confusion
 from groundglass.evaluation.severity_masks import Method
 from groundglass.evaluation.severity_published import ctss_table, grades_table, patients_table
 from groundglass.evaluation.tables import Cell, NumberTable, TaskResult, span

@@ -228,27 +228,8 @@ def _export(  # noqa: PLR0913, PLR0917 - the parts of a model
     with torch.inference_mode():
         wanted = network(torch.tensor(check)).numpy()
     write_onnx(network, path, config.size)
-    decision = DecisionConfig(config.decision, fitted.temperature, config.pictures)
-    settings = TypeAdapter(PatientConfig).dump_python(config, mode="json")
-    start = options.init if options.init in {"random", "imagenet"} else Path(options.init).name
-    card = ModelCard(
-        name=f"{SYSTEM}-{options.preset}-{name}",
-        task=Task.CLASSIFICATION,
-        system=SYSTEM,
-        preset=options.preset,
-        summary="Says whether a chest CT is of COVID-19, other pneumonia or normal.",
-        architecture=f"{BACKBONE}, frozen, and a shallow network",
-        architecture_config={**settings, "patient": decision.as_mapping()},
-        parameters=sum(one.numel() for one in network.parameters()),
-        sha256=sha256_of(path.read_bytes()),
-        licence=options.licence,
-        training_data=(options.data_name, f"initial weights of the backbone: {start}"),
-        labels=CLASSES,
-        thresholds={},
-        preparation=Preparation(Scale.SLICE_MINMAX, size=config.size),
-        limits=LIMITS,
-        versions=versions(),
-    )
+    parameters = sum(one.numel() for one in network.parameters())
+    card = _card(fitted, config, options, f"{SYSTEM}-{options.preset}-{name}", path, parameters)
     entry = Entry(card, path, Origin.FILE)
     difference = largest_difference(entry, [check], [wanted])
     if not difference < LARGEST_DIFFERENCE:
@@ -258,6 +239,37 @@ def _export(  # noqa: PLR0913, PLR0917 - the parts of a model
     save_weights(fitted.head, folder / "head.safetensors")
     write_card(card, card_path(path))
     return entry
+
+
+def _card(  # noqa: PLR0913, PLR0917 - the parts of a card
+    fitted: _Fitted,
+    config: PatientConfig,
+    options: PatientRunOptions,
+    name: str,
+    path: Path,
+    parameters: int,
+) -> ModelCard:
+    decision = DecisionConfig(config.decision, fitted.temperature, config.pictures)
+    settings = TypeAdapter(PatientConfig).dump_python(config, mode="json")
+    start = options.init if options.init in {"random", "imagenet"} else Path(options.init).name
+    return ModelCard(
+        name=name,
+        task=Task.CLASSIFICATION,
+        system=SYSTEM,
+        preset=options.preset,
+        summary="Says whether a chest CT is of COVID-19, other pneumonia or normal.",
+        architecture=f"{BACKBONE}, frozen, and a shallow network",
+        architecture_config={**settings, "patient": decision.as_mapping()},
+        parameters=parameters,
+        sha256=sha256_of(path.read_bytes()),
+        licence=options.licence,
+        training_data=(options.data_name, f"initial weights of the backbone: {start}"),
+        labels=CLASSES,
+        thresholds={},
+        preparation=Preparation(Scale.SLICE_MINMAX, size=config.size),
+        limits=LIMITS,
+        versions=versions(),
+    )
 
 
 def _record(
