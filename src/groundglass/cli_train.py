@@ -147,15 +147,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     quiet: Quiet = False,
 ) -> None:
     """Measure a model, or cross-validate a recipe, beside published figures."""
-    from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
+    from groundglass import cli_bench, cli_evaluate  # noqa: PLC0415 - keeps --help quick
 
     quiet = quiet or as_json
     training = cli_bench.TrainRequest(
         system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
     hardware = cli_bench.Hardware(device.value, devices)
-    request = cli_bench.EvaluateRequest(training, hardware, model, no_train, split, threads)
-    raise typer.Exit(cli_bench.run_evaluation(request, as_json=as_json))
+    request = cli_evaluate.EvaluateRequest(training, hardware, model, no_train, split, threads)
+    raise typer.Exit(cli_evaluate.run_evaluation(request, as_json=as_json))
 
 
 def synthesize(  # noqa: PLR0913, PLR0917 - one parameter for each option

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from groundglass.datasets.finding import open_slices
-from groundglass.evaluation.evaluate import Options, evaluate_model
+from groundglass.evaluation.evaluate import Options
+from groundglass.evaluation.kinds import evaluate_model
 from groundglass.models.catalogue import DEFAULT, load_catalogue
 from groundglass.models.runtime import Model
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from groundglass.datasets import covid_ct_md_fake, per_covid_19  # noqa: E402
+from groundglass.datasets import covid_ct_md_fake, per_covid_19, per_covid_19_fake  # noqa: E402
 from groundglass.errors import ReadError  # noqa: E402
 from groundglass.systems.covid_rate.ours import extra  # noqa: E402
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment  # noqa: E402
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     """A folder of several data sets."""
     for name, write in (
         ("covid-ct-md", covid_ct_md_fake.write_fake),
-        ("per-covid-19", per_covid_19.write_fake),
+        ("per-covid-19", per_covid_19_fake.write_fake),
     ):
         (tmp_path / name).mkdir()
         write(tmp_path / name, np.random.default_rng(0))

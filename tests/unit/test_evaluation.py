@@ -22,12 +22,8 @@ from groundglass.errors import ReadError
 from groundglass.evaluation.baselines import BASELINES
 from groundglass.evaluation.compare import compare
 from groundglass.evaluation.enhancement import gain_of, write_gains
-from groundglass.evaluation.evaluate import (
-    Options,
-    evaluate_model,
-    marker,
-    predictor,
-)
+from groundglass.evaluation.evaluate import Options, marker, predictor
+from groundglass.evaluation.kinds import evaluate_model
 from groundglass.evaluation.result import write_evaluation
 from groundglass.evaluation.scores import SliceScore, score_all, score_slice
 from groundglass.evaluation.summary import MEANING, conventions, summarise

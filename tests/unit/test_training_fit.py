@@ -25,6 +25,7 @@ from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.errors import ModelError
 from groundglass.models.card import read_card
 from groundglass.models.runtime import Model, verify
+from groundglass.systems.batches import validation_dice
 from groundglass.systems.covid_rate.losses import LossConfig
 from groundglass.systems.covid_rate.method import infection_map, prepared
 from groundglass.systems.covid_rate.network import NetworkConfig
@@ -36,7 +37,7 @@ from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedReci
 from groundglass.systems.recipes import Recipe, TrainingData
 from groundglass.training import export
 from groundglass.training.export import Origins, export_model, write_onnx
-from groundglass.training.fit import FitOptions, seed_of, train_network, validation_dice
+from groundglass.training.fit import FitOptions, seed_of, train_network
 
 OPTIONS = FitOptions(accelerator="cpu", checkpoint_steps=2)
 

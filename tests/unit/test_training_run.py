@@ -20,8 +20,8 @@ from groundglass.core.scan import Intensity
 from groundglass.datasets import covid_ct_rate
 from groundglass.datasets.slices import Slice, SliceItem, SliceSet
 from groundglass.errors import ExportError, LeakError, ModelError, ReadError, WeightsError
-from groundglass.evaluation.cross_validate import evaluate_folds
 from groundglass.evaluation.evaluate import Options
+from groundglass.evaluation.kinds import evaluate_folds
 from groundglass.systems.covid_rate.certainty import PseudoConfig
 from groundglass.systems.covid_rate.folders import read_pairs, synthesize_folder
 from groundglass.systems.covid_rate.network import NetworkConfig as ThinConfig

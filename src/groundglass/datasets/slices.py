@@ -30,6 +30,8 @@ class Slice:
     """0 outside, 1 right, 2 left, or 1 alone; ``None`` where no lung mask is at hand."""
     spacing_mm: tuple[float, float] | None = None
     """Row and column spacing; ``None`` where not known."""
+    colours: Labels | None = None
+    """(rows, columns, 3) of a picture as stored, of which ``values`` are the grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,10 @@ class SliceItem:
     """Who drew the mask: ``doctor``, ``network`` or ``none``."""
     read: Callable[[], Slice]
     """Reads the slice."""
+    target: float | None = None
+    """Percentage, or number of the class from 0; ``None`` where a mask is the reference."""
+    fold: int | None = None
+    """Fold of the data set's own split, as the data set numbers it; ``None`` without one."""
 
     def within(self, group: str) -> SliceItem:
         """Return the item as a member of another group."""
@@ -64,3 +70,8 @@ class SliceSet:
     """In the order of the data set."""
     notes: tuple[str, ...] = ()
     """What a reader of figures on it should know."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes by number; empty where targets are no classes."""
+    groups_known: bool = False
+    """Whether groups are the data set's own patients or sources; if not, slices that look alike
+    are put into one."""

@@ -1,8 +1,8 @@
-"""Evaluating an opened model on the slices of a data set."""
+"""Evaluating an opened model on slices with masks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundglass.core.progress import OnProgress, silent
@@ -16,11 +16,7 @@ from groundglass.models.card import ModelCard
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.fallback_lungs import fallback_lungs
 from groundglass.systems.covid_rate.method import infection_map
-from groundglass.systems.covid_rate.published import published_for
-
-PublishedFor = Callable[[str], tuple[str, Mapping[str, Mapping[str, float]]]]
-PUBLISHED: dict[str, PublishedFor] = {"covid-rate": published_for}
-"""Published figures by system."""
+from groundglass.systems.registry import system_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +59,6 @@ def thresholds_of(card: ModelCard) -> list[float]:
     return [card.thresholds.get(label, 0.5) for label in card.labels]
 
 
-def evaluate_model(
-    model: Model,
-    slices: SliceSet,
-    split: str,
-    options: Options | None = None,
-    on_progress: OnProgress = silent,
-) -> Evaluation:
-    """Return what a model scores on slices, beside baselines and published figures.
-
-    Parameters
-    ----------
-    model : Model
-        Opened model.
-    slices : SliceSet
-        With references.
-    split : str
-        Name of the part, for the record.
-    options : Options, optional
-    on_progress : callable, optional
-    """
-    card = model.card
-    scores = score_all(slices.items, predictor(model), thresholds_of(card), on_progress)
-    notes = list(slices.notes)
-    seen = any(slices.dataset in data.lower() for data in card.training_data)
-    if seen and split != "test":
-        notes.append("the model was trained on this data set; these figures are not of new slices")
-    if card.leak:
-        notes.append(f"a leak was allowed in training: {card.leak}")
-    return evaluation_of(
-        card.system, card.name, slices, split, scores, tuple(notes), options, on_progress
-    )
-
-
 def evaluation_of(  # noqa: PLR0913, PLR0917 - the parts of a result
     system: str,
     model: str,
@@ -108,7 +71,7 @@ def evaluation_of(  # noqa: PLR0913, PLR0917 - the parts of a result
 ) -> Evaluation:
     """Return scores with figures, baselines and published figures beside."""
     options = options or Options()
-    source, published = PUBLISHED[system](slices.dataset)
+    source, published = system_named(system, "evaluate").published(slices.dataset)
     names = {score.name for score in scores}
     chosen = [item for item in slices.items if item.name in names]
     beside = _beside(chosen, options, on_progress) if options.baselines else {}

@@ -48,14 +48,16 @@ class Evaluation:
     """Where the published figures come from."""
     published: Mapping[str, Mapping[str, float]]
     """Published figures, by method."""
-    scores: Sequence[SliceScore]
-    """Every slice."""
+    scores: Sequence[Any]
+    """Every slice: ``SliceScore`` against masks, another type against other references."""
     baselines: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     """Figures of what needs no training."""
     differences: Mapping[str, Difference] = field(default_factory=dict)
     """The model against others on the same slices."""
     notes: tuple[str, ...] = ()
     """What a reader should know."""
+    meaning: Mapping[str, str] = field(default_factory=lambda: MEANING)
+    """What every figure is."""
 
     def to_json(self) -> str:
         """Return exactly system, model, split, n, metrics and published."""
@@ -100,26 +102,27 @@ def write_evaluation(
         for name in ("evaluation.json", "figures.csv", "slices.csv", "evaluation.html")
     )
     paths[0].write_text(evaluation.to_json(), encoding="utf-8")
-    _write_figures(evaluation, paths[1])
+    write_figures(evaluation, paths[1])
     _write_slices(evaluation.scores, paths[2])
     worst = _worst(evaluation.scores, items, marked)
-    page = _template().render(
+    page = template("evaluation.html").render(
         it=evaluation, meaning=MEANING, averages=conventions(evaluation.scores), worst=worst
     )
     paths[3].write_text(page, encoding="utf-8")
     return paths
 
 
-def _write_figures(evaluation: Evaluation, path: Path) -> None:
+def write_figures(evaluation: Evaluation, path: Path) -> None:
+    """Write every figure, those of baselines and the published ones as one table."""
     rows: list[list[object]] = [["who", "metric", "value", "low", "high", "meaning"]]
     for who, figures in {evaluation.model: evaluation.metrics, **evaluation.baselines}.items():
         rows += [
-            [who, name, one.value, one.low, one.high, MEANING[name]]
+            [who, name, one.value, one.low, one.high, evaluation.meaning.get(name, "")]
             for name, one in figures.items()
         ]
     for method, row in evaluation.published.items():
         rows += [
-            [f"{method} (published)", name, value, None, None, MEANING.get(name, "")]
+            [f"{method} (published)", name, value, None, None, evaluation.meaning.get(name, "")]
             for name, value in row.items()
         ]
     with path.open("w", newline="", encoding="utf-8") as text:
@@ -199,7 +202,8 @@ def overlay(values: NDArray[Any], mask: NDArray[np.bool_], truth: NDArray[np.boo
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """Return a template of a page."""
     environment = Environment(
         loader=PackageLoader("groundglass.evaluation"),
         autoescape=True,
@@ -208,7 +212,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("evaluation.html")
+    return environment.get_template(name)
 
 
 def _number(value: float | None) -> str:

@@ -23,8 +23,10 @@ class Task(StrEnum):
 
     INFECTION = "infection"
     LUNGS = "lungs"
-    REGRESSION = "regression"
-    CLASSIFICATION = "classification"
+    PERCENT = "percent"
+    """One number a slice, 0 to 100: the infected share of the lung."""
+    CLASSES = "classes"
+    """One probability a class, adding up to 1."""
 
 
 class Scale(StrEnum):
@@ -36,6 +38,19 @@ class Scale(StrEnum):
     """A window of Hounsfield units to 0..1."""
     SLICE_MINMAX = "slice_minmax"
     """Every slice from its minimum to its maximum, to 0..1."""
+    BYTES = "bytes"
+    """Display values 0..255 to 0..1 as they are; HU through ``window_hu`` to the same."""
+
+
+class Fit(StrEnum):
+    """How a slice is brought to the size of the input."""
+
+    STRETCH = "stretch"
+    """Both sides to the size, whatever the slice's proportions."""
+    CROP = "crop"
+    """The shorter side to the size, the middle of the longer one kept."""
+    PAD = "pad"
+    """The longer side to the size, the shorter one filled with 0 on both ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,12 @@ class Preparation:
     """Whether everything outside the lung mask is set to 0 before the network."""
     views: tuple[str, ...] = ("as_is",)
     """Views whose answers are averaged: ``as_is``, ``rows``, ``columns``, ``both`` (flips)."""
+    fit: Fit = Fit.STRETCH
+    """How a slice is brought to ``size``."""
+    mean: tuple[float, ...] = ()
+    """Taken off each channel after scaling; empty for nothing."""
+    deviation: tuple[float, ...] = ()
+    """What each channel is divided by after that; empty for nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be prepared.
@@ -61,7 +82,8 @@ class Preparation:
         Raises
         ------
         ValueError
-            If a size is not positive, a window is missing or empty, or a view is unknown.
+            If a size is not positive, a window is missing or empty, a view is unknown, or there
+            is not one mean and deviation a channel.
         """
         if min(self.size) < 1:
             msg = f"an input needs at least one row and column, found {self.size}"
@@ -75,6 +97,9 @@ class Preparation:
         unknown = set(self.views) - {"as_is", "rows", "columns", "both"}
         if unknown or not self.views:
             msg = f"views are as_is, rows, columns, both; found {sorted(unknown) or 'none'}"
+            raise ValueError(msg)
+        if {len(self.mean), len(self.deviation)} - {0, self.channels}:
+            msg = f"{self.channels} channels need as many means and deviations, or none"
             raise ValueError(msg)
 
 
@@ -134,6 +159,8 @@ class ModelCard:
     """What was measured."""
     limits: tuple[str, ...] = ()
     """Where it is known to fail, and what it must not be used for."""
+    folds_seen: tuple[int, ...] = ()
+    """Folds of the data set's own split that were trained on; empty where it has none."""
     leak: str | None = None
     """What ``--allow-leak`` let through; ``None`` where no leak was found."""
     split_sha256: str | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.datasets.slices import SliceItem
+from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.models.card import Preparation, Task
 
 if TYPE_CHECKING:
@@ -28,6 +28,35 @@ class Stage:
     """Optimiser steps."""
     batch: int
     """Slices of a step, over all devices."""
+    shuffled: bool = False
+    """Whether steps go through the slices of the only source in passes, each shuffled anew; if
+    not, the recipe draws with replacement."""
+    check_steps: int | None = None
+    """Steps between looks at the validation slices; ``None`` for those between checkpoints."""
+
+    def steps_of_pass(self, count: int) -> int:
+        """Return how many steps it takes to see every slice once."""
+        return max(-(-count // self.batch), 1)
+
+
+class Stacks(Protocol):
+    """Slices by number; an array is such, and so is what reads them when they are needed."""
+
+    def __len__(self) -> int:
+        """Return how many."""
+
+    def __getitem__(self, place: int, /) -> Any:
+        """Return (channels, rows, columns) of one."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What a network is judged by on the way."""
+
+    name: str
+    """Name of the figure, e.g. ``Dice``."""
+    higher_is_better: bool = True
+    """Whether more is better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +65,22 @@ class Source:
 
     name: str
     """Name in the log."""
-    stacks: NDArray[Any]
-    """(slices, 1 + masks, rows, columns), times ``scale``."""
+    stacks: Stacks
+    """(slices, 1 + masks, rows, columns), times ``scale``; with targets the channels of pictures
+    alone, whose sizes may differ."""
     share: float
     """Expected share of a batch; shares are divided by their sum."""
     scale: tuple[float, ...] = (1.0, 1.0)
     """What the channels of ``stacks`` were multiplied by."""
     weights: tuple[float, ...] = (1.0,)
     """Weight of each mask in the loss; 0 where a mask is not a label."""
+    targets: NDArray[np.float32] | None = None
+    """(slices,) percentages or numbers of classes; ``None`` where masks are the reference."""
+
+    def only(self, rows: Sequence[int]) -> Source:
+        """Return the source with some of its slices alone."""
+        targets = None if self.targets is None else self.targets[list(rows)]
+        return replace(self, stacks=[self.stacks[row] for row in rows], targets=targets)
 
 
 @dataclass(frozen=True)
@@ -64,6 +101,8 @@ class Facts:
     """From slice to input."""
     limits: tuple[str, ...]
     """Where it is known to fail."""
+    output: str = "probabilities"
+    """Name of the output of the exported network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +160,32 @@ class Recipe(Protocol):
     def patience(self) -> int | None:
         """Checks without a better validation after which a stage ends; ``None`` to go on."""
 
+    @property
+    def yardstick(self) -> Yardstick:
+        """What validation slices are judged by."""
+
+    @property
+    def watched_share(self) -> float:
+        """Share of the training part, by group, that is looked at on the way and not trained on."""
+
+    @property
+    def leak(self) -> str | None:
+        """What the recipe itself lets through from held-out slices, for the card."""
+
     def stages(self, count: int) -> tuple[Stage, ...]:
         """Return the stages for a number of slices."""
 
     def network(self) -> nn.Module:
-        """Return a new network; it takes (slices, 1, rows, columns) and returns logits."""
+        """Return a new network; it takes (slices, channels, rows, columns)."""
+
+    def prepared(self, one: Slice) -> NDArray[np.float32]:
+        """Return the network's input for one slice, shape (channels, rows, columns)."""
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
+        """Return the yardstick's figure over sources; ``None`` without slices."""
 
     def exported(self, network: nn.Module) -> nn.Module:
-        """Return what is exported: answers probabilities."""
+        """Return what is exported: answers probabilities, or percentages."""
 
     def sources(self, stage: int, data: TrainingData, network: nn.Module) -> Sequence[Source]:
         """Return the sources of a stage; the network is what earlier stages made of it."""
@@ -142,15 +199,41 @@ class Recipe(Protocol):
     def batch(
         self, stage: int, sources: Sequence[Source], count: int, generator: Generator
     ) -> Mapping[str, Tensor]:
-        """Return one augmented batch, a function of its arguments alone."""
+        """Return one augmented batch, a function of its arguments alone.
+
+        In a shuffled stage the sources hold exactly the slices of the batch.
+        """
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of a batch."""
+        """Return the loss of a batch.
+
+        ``batch["step"]`` is the step of the stage, ``batch["pass"]`` the pass of a shuffled one.
+        """
 
     def optimiser(
         self, stage: Stage, network: nn.Module
     ) -> tuple[Optimizer, Callable[[int], float]]:
         """Return the optimiser, and the factor of its learning rate by step."""
+
+
+@runtime_checkable
+class PretrainedRecipe(Recipe, Protocol):
+    """A recipe whose network can start from weights made for another task."""
+
+    def pretrained(self) -> nn.Module:
+        """Return the network with ImageNet weights and a new head.
+
+        Raises
+        ------
+        WeightsError
+            If they are not at hand and cannot be fetched; says which file to put where.
+        """
+
+    def adapted(self, weights: Mapping[str, Tensor]) -> nn.Module | None:
+        """Return the network with weights of the same one under another head.
+
+        ``None`` if they belong to another network.
+        """
 
 
 def byte_stack(tones: NDArray[np.floating], masks: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:

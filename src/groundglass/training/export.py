@@ -24,7 +24,8 @@ from groundglass.systems.recipes import Recipe
 from groundglass.training.fit import save_weights
 
 LARGEST_DIFFERENCE = 1e-4
-"""From this difference of a probability on an export is refused."""
+"""From this difference on an export is refused: of a probability, or as a share of the largest
+answer where that is above 1."""
 CHECK_SLICES = 3
 LIBRARIES = ("groundglass", "torch", "lightning", "numpy", "onnx", "onnxruntime")
 
@@ -43,6 +44,8 @@ class Origins:
     """What ``--allow-leak`` let through."""
     split_sha256: str | None = None
     """Hash of the split."""
+    folds_seen: tuple[int, ...] = ()
+    """Folds of the data set's own split that were trained on."""
 
 
 def versions() -> dict[str, str]:
@@ -76,8 +79,8 @@ def export_model(
     folder : Path
         Where to.
     real : sequence of ndarray
-        Prepared slices, (rows, columns) each, on which export and network are compared besides
-        random ones.
+        Prepared slices, (rows, columns) or (channels, rows, columns) each, on which export and
+        network are compared besides random ones.
 
     Raises
     ------
@@ -86,16 +89,17 @@ def export_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    size = recipe.facts.preparation.size
+    facts = recipe.facts
+    shape = (facts.preparation.channels, *facts.preparation.size)
     if recipe.half_storage:
         round_weights(network)
     outer = recipe.exported(network.cpu()).eval()
     generator = np.random.default_rng(0)
-    checks = [generator.random((2, 1, *size), dtype=np.float32)]
-    checks += [one[None, None] for one in real[:CHECK_SLICES]]
+    checks = [generator.random((2, *shape), dtype=np.float32)]
+    checks += [one.reshape(1, *shape) for one in real[:CHECK_SLICES]]
     with torch.inference_mode():
         wanted = [outer(torch.tensor(one)).numpy() for one in checks]
-    write_onnx(outer, path, size, halves=recipe.half_storage)
+    write_onnx(outer, path, shape, halves=recipe.half_storage, output=facts.output)
     card = _card(recipe, network, origins, path)
     entry = Entry(card, path, Origin.FILE)
     difference = largest_difference(entry, checks, wanted)
@@ -148,20 +152,27 @@ def store_halves(model: Any, smallest: int = 256) -> Any:
 
 
 def write_onnx(
-    outer: nn.Module, path: Path, size: tuple[int, int], *, halves: bool = False
+    outer: nn.Module,
+    path: Path,
+    shape: tuple[int, ...],
+    *,
+    halves: bool = False,
+    output: str = "probabilities",
 ) -> None:
     """Write a module in evaluation mode as ONNX, the number of slices free.
 
     Parameters
     ----------
     outer : nn.Module
-        What answers probabilities.
+        What answers.
     path : Path
         Where to.
-    size : tuple of int
-        Rows and columns of the input.
+    shape : tuple of int
+        Channels, rows and columns of the input; one channel where it has but rows and columns.
     halves : bool
         Store large weights in half precision; round them before.
+    output : str
+        Name of the output.
 
     Raises
     ------
@@ -176,9 +187,9 @@ def write_onnx(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outer,
-            (torch.zeros(2, 1, *size),),
+            (torch.zeros(2, *((1, *shape)[-3:])),),
             input_names=["tones"],
-            output_names=["probabilities"],
+            output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("slices", min=1, max=4096)},),
             opset_version=18,
             dynamo=True,
@@ -194,10 +205,14 @@ def write_onnx(
 def largest_difference(
     entry: Entry, checks: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]
 ) -> float:
-    """Return the largest difference of a probability between ONNX Runtime and the network."""
+    """Return the largest difference between the answers of ONNX Runtime and of the network.
+
+    Where answers exceed 1, as a share of the largest.
+    """
     model = Model(entry)
     found = [model.run(one) for one in checks]
-    return max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True))
+    gaps = [float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True)]
+    return max(gaps) / max(1.0, *(float(np.abs(one).max()) for one in wanted))
 
 
 def _card(recipe: Recipe, network: nn.Module, origins: Origins, path: Path) -> ModelCard:
@@ -219,6 +234,7 @@ def _card(recipe: Recipe, network: nn.Module, origins: Origins, path: Path) -> M
         thresholds=facts.thresholds,
         preparation=facts.preparation,
         limits=facts.limits,
+        folds_seen=origins.folds_seen,
         leak=origins.leak,
         split_sha256=origins.split_sha256,
         versions=versions(),

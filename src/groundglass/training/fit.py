@@ -70,6 +70,15 @@ class Job:
     options: FitOptions = field(default_factory=FitOptions)
     """On what."""
 
+    @property
+    def check_steps(self) -> int:
+        """Steps between checkpoints, and between looks at the validation slices."""
+        return self.stage.check_steps or self.options.checkpoint_steps
+
+
+_PASS = 2
+"""Tells the seed of a pass from those of its steps."""
+
 
 def leads() -> bool:
     """Return whether this process writes; the others of several devices only train."""
@@ -85,7 +94,8 @@ class _Batches(Dataset[Any]):
     """The batches of one stretch; each is a function of its step alone."""
 
     def __init__(self, job: Job, start: int, stop: int, device: int, devices: int) -> None:
-        self.job, self.start, self.stop, self.device = job, start, stop, device
+        self.job, self.start, self.stop = job, start, stop
+        self.device, self.devices = device, devices
         self.count = max(job.stage.batch // devices, 1)
 
     def __len__(self) -> int:
@@ -95,8 +105,34 @@ class _Batches(Dataset[Any]):
         job, step = self.job, self.start + place
         generator = torch.Generator()
         generator.manual_seed(seed_of(job.seed, job.index, step, self.device))
-        batch = job.recipe.batch(job.index, job.sources, self.count, generator)
-        return {**batch, "step": torch.tensor(step)}
+        sources, count, turn = job.sources, self.count, 0
+        if job.stage.shuffled:
+            turn = step // job.stage.steps_of_pass(len(_only(job.sources).stacks))
+            rows = rows_of_step(job, step, self.devices)[self.device :: self.devices]
+            sources, count = [_only(job.sources).only(rows)], len(rows)
+        batch = job.recipe.batch(job.index, sources, count, generator)
+        return {**batch, "step": torch.tensor(step), "pass": torch.tensor(turn)}
+
+
+def _only(sources: Sequence[Source]) -> Source:
+    if len(sources) != 1:
+        msg = f"a shuffled stage goes through one source, found {len(sources)}"
+        raise ValueError(msg)
+    return sources[0]
+
+
+def rows_of_step(job: Job, step: int, devices: int = 1) -> list[int]:
+    """Return the slices of a step of a shuffled stage: each once in a pass, the last step fewer.
+
+    So that every device has one, a last step with fewer slices than devices begins again.
+    """
+    count = len(_only(job.sources).stacks)
+    turn, place = divmod(step, job.stage.steps_of_pass(count))
+    generator = torch.Generator()
+    generator.manual_seed(seed_of(job.seed, job.index, turn, _PASS))
+    order = torch.randperm(count, generator=generator).tolist()
+    rows = order[place * job.stage.batch : (place + 1) * job.stage.batch]
+    return rows + order[: max(devices - len(rows), 0)]
 
 
 class Trainee(pl.LightningModule):
@@ -120,8 +156,8 @@ class Trainee(pl.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the batches up to the next checkpoint."""
-        start = self.current_epoch * self.job.options.checkpoint_steps
-        stop = min(start + self.job.options.checkpoint_steps, self.job.stage.steps)
+        start = self.current_epoch * self.job.check_steps
+        stop = min(start + self.job.check_steps, self.job.stage.steps)
         world, rank = self.trainer.world_size, self.trainer.global_rank
         batches = _Batches(self.job, start, stop, rank, world)
         return DataLoader(batches, batch_size=None, num_workers=self.job.options.workers)
@@ -163,14 +199,15 @@ class Trainee(pl.LightningModule):
             msg = f"the loss is no longer a number at step {self.steps_done}; lower the rate"
             raise ModelError(msg)
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        dice = validation_dice(self.result(), self.job.validation, self.device)
-        self.points.append(Point(self.job.stage.name, self.steps_done, loss, rate, dice))
+        figure = self.job.recipe.judge(self.result(), self.job.validation, self.device)
+        self.points.append(Point(self.job.stage.name, self.steps_done, loss, rate, figure))
         self._judge()
 
     def _judge(self) -> None:
         """Keep the best weights seen and stop if patience is over."""
         patience = self.job.recipe.patience
-        known = [p.validation_dice for p in self.points if p.validation_dice is not None]
+        sign = 1 if self.job.recipe.yardstick.higher_is_better else -1
+        known = [sign * p.validation for p in self.points if p.validation is not None]
         if patience is None or not known:
             return
         if known[-1] >= max(known):
@@ -203,26 +240,6 @@ def _move(average: nn.Module, network: nn.Module, decay: float, updates: int) ->
             mean.lerp_(now[name], 1 - decay)
         else:
             mean.copy_(now[name])
-
-
-@torch.no_grad()
-def validation_dice(
-    network: nn.Module, sources: Sequence[Source], device: torch.device | str = "cpu"
-) -> float | None:
-    """Return the mean Dice at one half over slices of sources; ``None`` without slices."""
-    training = network.training
-    network.eval()
-    found: list[float] = []
-    for source in sources:
-        scale = torch.tensor(source.scale, device=device).view(-1, 1, 1)
-        for stack in source.stacks:
-            values = torch.from_numpy(stack).to(device).float() / scale
-            mask = network(values[None, :1])[0, 0] > 0
-            truth = values[1] > 0.5
-            total = int(mask.sum() + truth.sum())
-            found.append(2 * int((mask & truth).sum()) / total if total else 1.0)
-    network.train(training)
-    return float(np.mean(found)) if found else None
 
 
 def fit_stage(
@@ -261,9 +278,11 @@ def fit_stage(
         _run(trainer, trainee, checkpoint if checkpoint.is_file() else None)
     kept = trainee.result()
     if trainee.best is not None:
+        if trainer.is_global_zero:
+            save_weights(kept, folder / f"{job.stage.name}.last.safetensors")
         kept.load_state_dict(trainee.best)
     if trainer.is_global_zero:
-        write_curves(trainee.points, folder, job.stage.name)
+        write_curves(trainee.points, folder, job.stage.name, job.recipe.yardstick.name)
         save_weights(kept, finished)
         checkpoint.unlink(missing_ok=True)
     network.load_state_dict(kept.state_dict())
@@ -282,7 +301,7 @@ def _trainer(job: Job, folder: Path) -> pl.Trainer:
             num_nodes=options.machines,
             strategy=options.strategy,
             precision=job.recipe.precision,
-            max_epochs=math.ceil(job.stage.steps / options.checkpoint_steps),
+            max_epochs=math.ceil(job.stage.steps / job.check_steps),
             gradient_clip_val=job.recipe.gradient_clip,
             reload_dataloaders_every_n_epochs=1,
             callbacks=[keep],

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
-from groundglass.core.serial import from_json
-from groundglass.systems.covid_rate.ours.recipe import OursConfig, OursRecipe
-from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedRecipe
+from groundglass.core.serial import from_json, to_json
 from groundglass.systems.recipes import Recipe
-
-Settings = str | None
-
-
-def _published(settings: Settings) -> Recipe:
-    return PublishedRecipe(None if settings is None else from_json(PublishedConfig, settings))
+from groundglass.systems.registry import recipe_class, system_named
 
 
-def _ours(settings: Settings) -> Recipe:
-    return OursRecipe(None if settings is None else from_json(OursConfig, settings))
-
-
-def recipe_for(system: str, preset: str, settings: Settings = None) -> Recipe:
+def recipe_for(
+    system: str,
+    preset: str,
+    settings: str | None = None,
+    choices: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Return the recipe of a system under a preset.
 
     Parameters
@@ -32,23 +28,36 @@ def recipe_for(system: str, preset: str, settings: Settings = None) -> Recipe:
         ``published`` or ``ours``.
     settings : str, optional
         Settings as JSON; those missing take their defaults.
+    choices : mapping, optional
+        Settings by name over those, as ``model`` and ``loss`` of the command line.
 
     Raises
     ------
     ValueError
         If there is none, names near the one asked for being offered; or a setting is unknown.
     """
-    known: dict[tuple[str, str], Callable[[Settings], Recipe]] = {
-        ("covid-rate", "published"): _published,
-        ("covid-rate", "ours"): _ours,
-    }
-    if (system, preset) in known:
-        return known[system, preset](settings)
-    systems = sorted({name for name, _ in known})
-    if system not in systems:
-        near = difflib.get_close_matches(system, systems, n=1, cutoff=0.3) or systems
-        msg = f"there is no system '{system}' to train; did you mean {' or '.join(near)}?"
+    recipes, chosen = system_named(system).recipes, dict(choices or {})
+    if preset not in recipes:
+        presets = ", ".join(sorted(name for name in recipes if "/" not in name))
+        msg = f"{system} has no preset '{preset}'; its presets are {presets}"
         raise ValueError(msg)
-    presets = sorted(name for one, name in known if one == system)
-    msg = f"{system} has no preset '{preset}'; its presets are {', '.join(presets)}"
-    raise ValueError(msg)
+    own = recipes.get(f"{preset}/{chosen.get('model')}")
+    kind = recipe_class(own or recipes[preset])
+    config = kind().config
+    if own is not None and not hasattr(config, "model"):
+        del chosen["model"]
+    if settings is not None:
+        config = from_json(type(config), settings)
+    return kind(_chosen(config, chosen, f"{system} ({preset})"))
+
+
+def _chosen(config: Any, choices: Mapping[str, Any], who: str) -> Any:
+    """Return the settings with some changed, each checked as if it stood in a file."""
+    offered = {field.name for field in fields(config)}
+    strange = sorted(set(choices) - offered)
+    if strange:
+        msg = f"{who} offers no choice of --{strange[0].replace('_', '-')}"
+        raise ValueError(msg)
+    if not choices:
+        return config
+    return from_json(type(config), json.dumps({**json.loads(to_json(config)), **choices}))

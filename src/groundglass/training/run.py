@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,15 +20,25 @@ from groundglass.errors import ExportError, ModelError, WeightsError
 from groundglass.models.card import card_path, read_card, sha256_of
 from groundglass.models.catalogue import Entry, Origin
 from groundglass.systems.covid_rate.folders import SYNTHETIC, PairItem
-from groundglass.systems.covid_rate.method import prepared
-from groundglass.systems.recipes import Recipe, TrainingData
+from groundglass.systems.recipes import PretrainedRecipe, Recipe, Source, TrainingData
 from groundglass.training.export import CHECK_SLICES, Origins, export_model, versions
-from groundglass.training.fit import FitOptions, leads, train_network
-from groundglass.training.leak import Prints, guard, joined_sources, prints_of
+from groundglass.training.fit import FitOptions, leads, seed_of, train_network
+from groundglass.training.leak import (
+    COPY_FROM,
+    SAME_FROM,
+    Prints,
+    guard,
+    joined_sources,
+    prints_of,
+)
 from groundglass.training.splits import (
     FoldSplit,
+    given_folds,
+    given_numbers,
+    held_out_part,
     make_folds,
     training_part,
+    watched_part,
     write_split,
 )
 
@@ -40,9 +51,10 @@ class RunOptions:
     """What to train."""
 
     folds: tuple[int, ...] | None = None
-    """Folds to hold out, each with a network of its own; ``None`` to train on everything."""
+    """Folds to hold out, each with a network of its own, as the data set numbers them, else from 0;
+    ``None`` to train on everything."""
     fold_count: int = 5
-    """Folds of the split."""
+    """Folds of the split where the data set has none of its own."""
     seed: int = 0
     """Seed of the run."""
     init: str = "random"
@@ -84,9 +96,11 @@ def train_run(
 ) -> Run:
     """Train by a recipe and write everything that is needed to repeat it.
 
-    Slices drawn by doctors in the part ``train`` make the folds. Other slices are trained on unless
-    they are related to a held-out one. Slices of the part ``test`` are never trained on; they are
-    only there for the leak guard.
+    Slices drawn by doctors in the part ``train`` make the folds, unless the data set has its own.
+    Some of what is trained on is set apart to be looked at on the way if the recipe asks for that,
+    or the data set's part ``val``; never any of a held-out fold unless the recipe says so as its
+    leak. Other slices are trained on unless they are related to a held-out one. Slices of the part
+    ``test`` are never trained on; they are only there for the leak guard.
 
     Parameters
     ----------
@@ -112,7 +126,8 @@ def train_run(
     """
     options = options or RunOptions()
     prints = prints_of(slices.items)
-    items = joined_sources(slices.items, prints)
+    items = slices.items if slices.groups_known else joined_sources(slices.items, prints)
+    least = COPY_FROM if slices.groups_known else SAME_FROM
     made = _made(recipe, items, options.pairs)
     split = _split(slices, items, options)
     if leads():
@@ -121,20 +136,56 @@ def train_run(
         write_split(split, out / "split.json")
     run = Run(out, split, items, {}, None)
     for name, chosen, held in _parts([*items, *made], recipe.annotators, split, options):
-        real = [item.name for item in chosen if item.annotator != SYNTHETIC]
-        sides = {"train": real, "held out": [item.name for item in held]}
-        leak = guard(prints, sides, allowed=options.allow_leak)
+        parts = _watched(recipe, items, chosen, held, options.seed)
+        leak = guard(prints, parts.sides(held), allowed=options.allow_leak, least=least)
         origins = Origins(
             name=f"{recipe.system}-{recipe.preset}-{name}",
             licence=slices.licence,
             training_data=_seen(recipe, slices, options),
-            leak=leak,
+            leak="; ".join(text for text in (leak, recipe.leak) if text) or None,
             split_sha256=None if split is None else split.sha256,
+            folds_seen=given_numbers((*parts.chosen, *parts.watched)),
         )
-        entry = _train_one(recipe, chosen, out / name, origins, options, on_progress)
+        entry = _train_one(recipe, parts, out / name, origins, options, on_progress)
         if entry is not None:
             run.entries[name] = entry
     return run
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What one network is trained on, and what is looked at on the way."""
+
+    chosen: Sequence[SliceItem]
+    watched: Sequence[SliceItem]
+
+    def sides(self, held: Sequence[SliceItem]) -> dict[str, list[str]]:
+        """Return the names of the pictures on each side of the split."""
+        out = {item.name for item in held}
+        return {
+            "train": [item.name for item in self.chosen if item.annotator != SYNTHETIC],
+            "val": [i.name for i in self.watched if i.split == "val" and i.name not in out],
+            "held out": [item.name for item in held],
+        }
+
+
+def _watched(
+    recipe: Recipe,
+    items: Sequence[SliceItem],
+    chosen: Sequence[SliceItem],
+    held: Sequence[SliceItem],
+    seed: int,
+) -> _Parts:
+    """Return the parts of one network: the data set's own part val is watched where it has one."""
+    if recipe.leak is not None:
+        if not held:
+            msg = f"the published leak ({recipe.leak}) needs a held-out fold; add --fold"
+            raise ValueError(msg)
+        return _Parts(chosen, held)
+    own = [item for item in items if item.split == "val" and item.annotator in recipe.annotators]
+    if own and recipe.watched_share > 0:
+        return _Parts(chosen, own)
+    return _Parts(*watched_part(chosen, recipe.watched_share, seed))
 
 
 def _made(recipe: Recipe, items: Sequence[SliceItem], pairs: Sequence[PairItem]) -> list[SliceItem]:
@@ -150,12 +201,18 @@ def _split(slices: SliceSet, items: Sequence[SliceItem], options: RunOptions) ->
     if options.folds is None:
         return None
     doctors = [item for item in items if item.split == "train" and item.annotator == "doctor"]
-    split = make_folds(slices.dataset, doctors, options.fold_count)
-    strange = [fold for fold in options.folds if not 0 <= fold < len(split.folds)]
-    if strange:
-        msg = f"folds are 0 to {len(split.folds) - 1}, found {strange[0]}"
-        raise ValueError(msg)
+    if given_numbers(doctors):
+        split = given_folds(slices.dataset, doctors)
+    else:
+        split = make_folds(slices.dataset, doctors, options.fold_count)
+    for fold in options.folds:
+        split.held_out(fold)
     return split
+
+
+def fold_numbers(slices: SliceSet, count: int = RunOptions.fold_count) -> tuple[int, ...]:
+    """Return the numbers of the folds a data set can be split into, its own or made ones."""
+    return given_numbers(slices.items) or tuple(range(count))
 
 
 def _parts(
@@ -165,14 +222,14 @@ def _parts(
     options: RunOptions,
 ) -> list[tuple[str, list[SliceItem], list[SliceItem]]]:
     """Return name, slices to train on, and slices held out, for each network."""
-    able = [item for item in items if item.split != "test" and item.annotator in annotators]
+    untouched = {"test", "val"}
+    able = [i for i in items if i.split not in untouched and i.annotator in annotators]
     if split is None or options.folds is None:
         return [(FULL, able, [item for item in items if item.split == "test"])]
     found = []
     for fold in options.folds:
-        held = set(split.folds[fold])
-        chosen = training_part(split, fold, able)
-        found.append((f"fold-{fold}", chosen, [item for item in able if item.name in held]))
+        held = held_out_part(split, fold, able)
+        found.append((f"fold-{fold}", training_part(split, fold, able), held))
     return found
 
 
@@ -184,7 +241,7 @@ def _seen(recipe: Recipe, slices: SliceSet, options: RunOptions) -> tuple[str, .
 
 def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training
     recipe: Recipe,
-    chosen: Sequence[SliceItem],
+    parts: _Parts,
     folder: Path,
     origins: Origins,
     options: RunOptions,
@@ -194,49 +251,83 @@ def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training
     path = folder / "model.onnx"
     if path.is_file() and card_path(path).is_file():
         return Entry(read_card(card_path(path)), path, Origin.FILE)
-    data = TrainingData(chosen, options.root, options.seed)
-    start = initial_network(recipe, options.init)
+    data = TrainingData(parts.chosen, options.root, options.seed)
+    start = initial_network(recipe, options.init, options.seed)
     network = train_network(
-        recipe, data, folder, start=start, options=options.fit, on_progress=on_progress
+        recipe,
+        data,
+        folder,
+        start=start,
+        validation=_validation(recipe, parts.watched, options),
+        options=options.fit,
+        on_progress=on_progress,
     )
     if not leads():
         return None
-    preparation = recipe.facts.preparation
-    real = [
-        prepared(one.values, one.intensity, one.lungs, preparation)
-        for one in (item.read() for item in chosen[:CHECK_SLICES])
-    ]
+    real = [recipe.prepared(item.read()) for item in parts.chosen[:CHECK_SLICES]]
     return export_model(recipe, network, origins, folder, real)
 
 
-def initial_network(recipe: Recipe, init: str) -> nn.Module | None:
+def _validation(
+    recipe: Recipe, watched: Sequence[SliceItem], options: RunOptions
+) -> Sequence[Source]:
+    """Return the sources to look at on the way."""
+    if recipe.leak is None and recipe.watched_share <= 0:
+        return ()
+    return recipe.sources(0, TrainingData(watched, None, options.seed), nn.Identity())
+
+
+def initial_network(recipe: Recipe, init: str, seed: int = 0) -> nn.Module | None:
     """Return the network to start from; ``None`` for a new one.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How it is trained.
+    init : str
+        ``random``, ``imagenet`` or a safetensors file.
+    seed : int
+        Seed of what the weights at hand do not fill, as a new head.
 
     Raises
     ------
     ModelError
-        If ImageNet weights are asked for, which these networks have none of.
+        If ImageNet weights are asked for and the network has none.
     WeightsError
         If the file is missing or fits another network.
     """
     if init == "random":
         return None
-    if init == "imagenet":
-        msg = (
-            f"the network of {recipe.system} ({recipe.preset}) is not one of those with ImageNet "
-            "weights; use --init random or a safetensors file"
-        )
-        raise ModelError(msg)
-    path = Path(init)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed))
+        return _imagenet(recipe) if init == "imagenet" else _from_file(recipe, Path(init))
+
+
+def _imagenet(recipe: Recipe) -> nn.Module:
+    if isinstance(recipe, PretrainedRecipe):
+        return recipe.pretrained()
+    msg = (
+        f"the network of {recipe.system} ({recipe.preset}) is not one of those with ImageNet "
+        "weights; use --init random or a safetensors file"
+    )
+    raise ModelError(msg)
+
+
+def _from_file(recipe: Recipe, path: Path) -> nn.Module:
     network = recipe.network()
     try:
-        network.load_state_dict(load_file(path))
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
         msg = f"initial weights need a safetensors file, '{path.name}' cannot be read as one"
         raise WeightsError(msg) from error
+    try:
+        network.load_state_dict(weights)
     except RuntimeError as error:
-        msg = f"the weights in '{path.name}' belong to another network than {recipe.preset}"
-        raise WeightsError(msg) from error
+        adapted = recipe.adapted(weights) if isinstance(recipe, PretrainedRecipe) else None
+        if adapted is None:
+            msg = f"the weights in '{path.name}' belong to another network than {recipe.preset}"
+            raise WeightsError(msg) from error
+        return adapted
     return network
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from torch.optim import Optimizer
 from groundglass.datasets.slices import Slice
 from groundglass.imaging.tone import resized
 from groundglass.models.card import Preparation, Scale, Task
-from groundglass.systems.batches import draw
+from groundglass.systems.batches import draw, validation_dice
 from groundglass.systems.covid_rate.losses import LossConfig, covid_rate_loss
 from groundglass.systems.covid_rate.method import prepared
 from groundglass.systems.covid_rate.network import CovidRateNetwork, NetworkConfig
-from groundglass.systems.recipes import Facts, Source, Stage, TrainingData
+from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 PSEUDO = "enhancement"
 """The annotator of slices that a network marked in an enhancement."""
@@ -75,6 +76,9 @@ class PublishedRecipe:
     average_decay = None
     precision = "32-true"
     gradient_clip = None
+    yardstick = Yardstick("Dice")
+    watched_share = 0.0
+    leak = None
     half_storage = False
 
     def __init__(self, config: PublishedConfig | None = None) -> None:
@@ -110,6 +114,15 @@ class PublishedRecipe:
     def network(self) -> nn.Module:
         """Return a new network."""
         return CovidRateNetwork(self.config.network)
+
+    def prepared(self, one: Slice) -> NDArray[np.float32]:
+        """Return the network's input for one slice, shape (1, rows, columns)."""
+        preparation = self.facts.preparation
+        return prepared(one.values, one.intensity, one.lungs, preparation)[None]
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
+        """Return the mean Dice of sources."""
+        return validation_dice(network, sources, device)
 
     def exported(self, network: nn.Module) -> nn.Module:
         """Return the network with its sigmoid."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from groundglass.core.scan import Intensity
 from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.imaging.tone import align_hu, align_picture, resized
 from groundglass.models.card import Preparation, Task
-from groundglass.systems.batches import draw
+from groundglass.systems.batches import draw, validation_dice
+from groundglass.systems.covid_rate.method import prepared
 from groundglass.systems.covid_rate.ours import extra
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment
 from groundglass.systems.covid_rate.ours.network import (
@@ -36,7 +38,7 @@ from groundglass.systems.covid_rate.ours.pixel_head import (
 )
 from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig
 from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig
-from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, byte_stack
+from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick, byte_stack
 
 PSEUDO = "enhancement"
 SCALE = (200.0, 255.0, 255.0)
@@ -146,6 +148,9 @@ class OursRecipe:
     preset = "ours"
     annotators = ("doctor", "network")
     gradient_clip = 5.0
+    yardstick = Yardstick("Dice")
+    watched_share = 0.0
+    leak = None
     half_storage = True
     patience = None
 
@@ -186,6 +191,15 @@ class OursRecipe:
     def network(self) -> nn.Module:
         """Return a new network."""
         return InfectionNetwork(self.config.network)
+
+    def prepared(self, one: Slice) -> NDArray[np.float32]:
+        """Return the network's input for one slice, shape (1, rows, columns)."""
+        preparation = self.facts.preparation
+        return prepared(one.values, one.intensity, one.lungs, preparation)[None]
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
+        """Return the mean Dice of sources."""
+        return validation_dice(network, sources, device)
 
     def exported(self, network: nn.Module) -> nn.Module:
         """Return the network with its sigmoid."""

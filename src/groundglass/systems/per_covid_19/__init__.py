@@ -1,0 +1,1 @@
+"""Per-COVID-19: the infected percentage of a slice by regression."""

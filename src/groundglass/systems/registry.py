@@ -1,0 +1,140 @@
+"""The systems of the bench, one entry each: their data, recipes, published figures, yardsticks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundglass.datasets import finding
+from groundglass.datasets.slices import SliceSet
+from groundglass.errors import ReadError
+from groundglass.systems.covid_rate.published import published_for
+
+if TYPE_CHECKING:
+    from groundglass.systems.recipes import Recipe
+
+Published = tuple[str, Mapping[str, Mapping[str, float]]]
+"""Where figures come from, and the figures by method."""
+
+
+class Measure(StrEnum):
+    """How the models of a system are measured."""
+
+    MASKS = "masks"
+    """Against a mask in each slice."""
+    PERCENT = "percent"
+    """Against a percentage of each slice and of each patient."""
+    CLASSES = "classes"
+    """Against the class of each picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """What the bench must know of a system."""
+
+    name: str
+    """Name on the command line."""
+    measure: Measure
+    """How its models are measured."""
+    recipes: Mapping[str, str]
+    """By preset: ``module:class``, loaded when it is needed, as it loads torch. ``preset/model``
+    names the class of a model that another class than that of the preset trains."""
+    parts: Callable[[Path], tuple[str, ...]]
+    """Takes a folder, returns the parts of the data set in it, the one to measure first."""
+    read: Callable[[Path, str], SliceSet]
+    """Takes a folder and a part, returns its slices."""
+    read_all: Callable[[Path], SliceSet]
+    """Takes a folder, returns all that is trained on or held out."""
+    published: Callable[[str], Published]
+    """Takes the name of a data set, returns the published figures on it."""
+
+
+def _covid_rate_parts(root: Path) -> tuple[str, ...]:
+    found = finding.parts_in(root)
+    return tuple(sorted(found, key=("test", "train", "pseudo").index)) or ("train",)
+
+
+def _covid_rate_all(root: Path) -> SliceSet:
+    parts = finding.parts_in(root)
+    return finding.open_slices(root, parts if "train" in parts else ["train"])
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        "covid-rate",
+        Measure.MASKS,
+        {
+            "published": "groundglass.systems.covid_rate.recipe:PublishedRecipe",
+            "ours": "groundglass.systems.covid_rate.ours.recipe:OursRecipe",
+        },
+        _covid_rate_parts,
+        lambda root, part: finding.open_slices(root, [part]),
+        _covid_rate_all,
+        published_for,
+    ),
+)
+"""All systems."""
+
+
+def system_named(name: str, purpose: str = "train") -> System:
+    """Return a system.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    purpose : str
+        What for, as the refusal says: ``train`` or ``evaluate``.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the nearest is offered.
+    """
+    for system in SYSTEMS:
+        if system.name == name:
+            return system
+    names = [system.name for system in SYSTEMS]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    told = f"; did you mean {near[0]}?" if near else ""
+    msg = f"systems to {purpose} are {', '.join(names)}; found '{name}'{told}"
+    raise ValueError(msg)
+
+
+def read_part(system: System, root: Path, part: str | None) -> tuple[SliceSet, str]:
+    """Return the slices of a part of a system's data set, and the part's name.
+
+    Parameters
+    ----------
+    system : System
+        Whose data it is.
+    root : Path
+        Its folder.
+    part : str or None
+        Part wanted; the first one there where not given.
+
+    Raises
+    ------
+    ReadError
+        If the folder holds another layout, or not the part wanted.
+    ValueError
+        If the part is not one of the data set's.
+    """
+    chosen = part or system.parts(root)[0]
+    found = system.read(root, chosen)
+    if not found.items:
+        msg = f"the part '{chosen}' of {found.dataset} holds no slices"
+        raise ReadError(msg)
+    return found, chosen
+
+
+def recipe_class(place: str) -> Callable[..., Recipe]:
+    """Return a recipe's class by ``module:class``; it is made with its settings or none."""
+    module, _, name = place.partition(":")
+    found: Callable[..., Recipe] = getattr(importlib.import_module(module), name)
+    return found
