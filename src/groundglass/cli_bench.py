@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from groundglass.training.fit import FitOptions
     from groundglass.training.run import Run
 
-TRAIN_LIBRARIES = ("torch", "lightning", "safetensors", "onnxscript")
+TRAIN_LIBRARIES = ("torch", "lightning", "safetensors", "onnxscript", "timm")
 STOPPED = 130
 
 

@@ -113,6 +113,8 @@ def _show(found: Evaluation, files: tuple[Path, ...]) -> None:
         markup=False,
     )
     console.print(_figures_table(found))
+    if found.folds:
+        console.print(_folds_table(found))
     console.print(_published_table(found))
     for note in found.notes:
         console.print(f"Note: {note}.", markup=False)
@@ -130,6 +132,16 @@ def _figures_table(found: Evaluation) -> Table:
         span = f"{low} to {high}" if low else ""
         beside = [_number(rows[metric].value, metric) for rows in found.baselines.values()]
         table.add_row(metric, _number(one.value, metric), span, *beside)
+    return table
+
+
+def _folds_table(found: Evaluation) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Part", no_wrap=True)
+    for metric in next(iter(found.folds.values())):
+        table.add_column(metric.replace("_", " "), justify="right")
+    for part, row in found.folds.items():
+        table.add_row(part, *(_number(value) for value in row.values()))
     return table
 
 

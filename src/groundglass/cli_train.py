@@ -55,7 +55,25 @@ Devices = Annotated[int, typer.Option(min=1, help="How many of them.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
-RunFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder of the run; runs/SYSTEM-PRESET where not given."),
+]
+Network = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Network to train, where a system offers some."),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option("--loss", metavar="NAME", help="Loss to train with, where a system offers some."),
+]
+PublishedLeak = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Repeat a leak of the published code, e.g. best-on-test; the card tells.",
+    ),
+]
 Enhance = Annotated[
     bool,
     typer.Option(
@@ -99,14 +117,17 @@ def add_bench(app: typer.Typer) -> None:
 def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     system: System,
     data: Data,
-    out: RunFolder,
+    out: RunFolder = None,
     preset: PresetOption = Preset.OURS,
+    model: Network = None,
+    loss: LossName = None,
     fold: Fold = None,
     init: Init = "random",
     recipe: RecipeFile = None,
     resume: Resume = False,
     allow_leak: AllowLeak = False,
     enhance: Enhance = False,
+    published_leak: PublishedLeak = None,
     device: DeviceOption = Device.AUTO,
     devices: Devices = 1,
     machines: Machines = 1,
@@ -118,8 +139,21 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """Train a system and write weights, card and all that is needed to repeat it."""
     from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
+    asked = {"model": model, "loss": loss, "published_leak": published_leak}
     request = cli_bench.TrainRequest(
-        system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
+        system,
+        data,
+        out or Path("runs") / f"{system}-{preset.value}",
+        preset.value,
+        fold,
+        init,
+        recipe,
+        resume,
+        allow_leak,
+        seed,
+        quiet,
+        pairs,
+        {name: value for name, value in asked.items() if value is not None},
     )
     hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))

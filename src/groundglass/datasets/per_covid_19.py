@@ -32,8 +32,8 @@ TERMS = "research with citation, no commercial use"
 CHALLENGE_PARTS = {"train": "Train", "val": "Val"}
 CHALLENGE_COLUMNS = ("Slice_Name", "Covid-19_percentage", "Subject")
 SAME_PATIENTS = (
-    "the original data set and that of the challenge hold the same patients: a model trained on one "
-    "must not be measured on the other"
+    "the original data set and that of the challenge hold the same patients: a model trained on "
+    "one must not be measured on the other"
 )
 
 
@@ -214,7 +214,9 @@ def _challenge_rows(table: Path) -> Iterator[tuple[str, float, str]]:
             msg = f"'{table.name}' of {NAME} needs the columns {', '.join(CHALLENGE_COLUMNS)}"
             raise ReadError(msg)
         for number, row in enumerate(reader, 2):
-            name, percent, subject = (str(row[column] or "").strip() for column in CHALLENGE_COLUMNS)
+            name, percent, subject = (
+                str(row[column] or "").strip() for column in CHALLENGE_COLUMNS
+            )
             if not percent:
                 continue
             if not name or not subject or not _is_number([percent]):

@@ -16,6 +16,7 @@ from groundglass.evaluation.evaluate import (
     predictor,
     thresholds_of,
 )
+from groundglass.evaluation.percent import PercentKind
 from groundglass.evaluation.result import Evaluation, write_evaluation
 from groundglass.evaluation.scores import score_all
 from groundglass.models.card import ModelCard
@@ -92,7 +93,7 @@ class MaskKind:
         )
 
 
-KINDS: dict[Measure, Kind] = {Measure.MASKS: MaskKind()}
+KINDS: dict[Measure, Kind] = {Measure.MASKS: MaskKind(), Measure.PERCENT: PercentKind()}
 """How the models of a system are measured."""
 
 

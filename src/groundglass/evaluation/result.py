@@ -58,6 +58,10 @@ class Evaluation:
     """What a reader should know."""
     meaning: Mapping[str, str] = field(default_factory=lambda: MEANING)
     """What every figure is."""
+    other_scores: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Every slice by others, in the order of ``scores``, where a table shows them."""
+    folds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Figures of each fold and their mean, where the data set has folds of its own."""
 
     def to_json(self) -> str:
         """Return exactly system, model, split, n, metrics and published."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import timm
+import timm as library
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -39,7 +38,7 @@ class Backbone:
 
     def network(self, outputs: int, dropout: float = 0.0, channels: int = 3) -> nn.Module:
         """Return a new network with one linear head, random throughout."""
-        made: nn.Module = timm.create_model(
+        made: nn.Module = library.create_model(
             self.timm, num_classes=outputs, drop_rate=dropout, in_chans=channels
         )
         return made
@@ -82,22 +81,22 @@ class Backbone:
             If the weights are neither in the folder of added models nor can be fetched.
         """
         place = user_folder() / LOCAL / self.file
-        weights = load_file(place) if place.is_file() else self._fetched(place)
+        weights = load_file(place) if place.is_file() else self._fetched()
         found = self.adapted(network, weights)
         if found is None:
             msg = f"'{place.name}' does not hold the ImageNet weights of {self.timm}"
             raise WeightsError(msg)
         return found
 
-    def _fetched(self, place: Path) -> Mapping[str, Tensor]:
+    def _fetched(self) -> Mapping[str, Tensor]:
         """Return ImageNet weights by timm's own loader."""
         try:
-            made = timm.create_model(f"{self.timm}.{self.tag}", pretrained=True)
+            made = library.create_model(f"{self.timm}.{self.tag}", pretrained=True)
         except Exception as error:  # timm, hub and network raise errors without a common base
             msg = (
-                f"the ImageNet weights of {self.timm} cannot be fetched here; put model.safetensors "
-                f"of timm/{self.timm}.{self.tag} (huggingface.co) as {self.file} into the folder "
-                f"'{LOCAL}' of the folder of added models, or name it with --init FILE"
+                f"the ImageNet weights of {self.timm} cannot be fetched here; put "
+                f"model.safetensors of timm/{self.timm}.{self.tag} (huggingface.co) as {self.file} "
+                f"into the folder '{LOCAL}' of the folder of added models, or say --init FILE"
             )
             raise WeightsError(msg) from error
         found: Mapping[str, Tensor] = made.state_dict()

@@ -77,7 +77,7 @@ def _scaled(
         msg = f"whole slices are scaled as tone or bytes, found {preparation.scale}"
         raise ValueError(msg)
     if picture:
-        return plane.astype(np.float32) / 255
+        return np.asarray(plane / np.float32(255), np.float32)
     low, high = preparation.window_hu or LUNG_WINDOW_HU
     share = np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1)
     return np.asarray(np.rint(share * 255) / 255, np.float32)
@@ -123,9 +123,7 @@ def answers(model: Model, slices: Sequence[Slice]) -> NDArray[np.float32]:
     """
     preparation = model.card.preparation
     inputs = [slice_input(one, preparation) for one in slices]
-    views = [
-        np.stack([np.flip(one, FLIPS[view]) for one in inputs]) for view in preparation.views
-    ]
+    views = [np.stack([np.flip(one, FLIPS[view]) for one in inputs]) for view in preparation.views]
     return np.asarray(np.mean([model.run(view) for view in views], axis=0), np.float32)
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundglass.datasets import finding
+from groundglass.datasets import per_covid_19 as per_covid_19_data
 from groundglass.datasets.slices import SliceSet
 from groundglass.errors import ReadError
-from groundglass.systems.covid_rate.published import published_for
+from groundglass.systems.covid_rate import published as covid_rate
+from groundglass.systems.per_covid_19 import published as per_covid_19
 
 if TYPE_CHECKING:
     from groundglass.systems.recipes import Recipe
@@ -75,7 +77,19 @@ SYSTEMS: tuple[System, ...] = (
         _covid_rate_parts,
         lambda root, part: finding.open_slices(root, [part]),
         _covid_rate_all,
-        published_for,
+        covid_rate.published_for,
+    ),
+    System(
+        "per-covid-19",
+        Measure.PERCENT,
+        {
+            "published": "groundglass.systems.per_covid_19.recipe:PublishedRecipe",
+            "ours": "groundglass.systems.per_covid_19.recipe:OursRecipe",
+        },
+        per_covid_19_data.rated_parts,
+        per_covid_19_data.rated_part,
+        per_covid_19_data.rated_slices,
+        per_covid_19.published_for,
     ),
 )
 """All systems."""

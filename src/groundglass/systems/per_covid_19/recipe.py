@@ -30,7 +30,7 @@ from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yard
 
 BEST_ON_TEST = "best-on-test"
 LIMITS = (
-    "Trained on pictures in which the lungs were cropped by hand, of patients who all had COVID-19.",
+    "Trained on pictures with the lungs cropped by hand, of patients who all had COVID-19.",
     "Answers a percentage for any picture, also one without lungs; other pneumonias count too.",
 )
 WATCHED_SHARE = 0.1
@@ -129,9 +129,7 @@ class _Regression:
         """Return one stage of all passes, looked at after each."""
         steps = max(-(-count // self.batch_size), 1)
         return (
-            Stage(
-                "main", steps * self.epochs, self.batch_size, shuffled=True, check_steps=steps
-            ),
+            Stage("main", steps * self.epochs, self.batch_size, shuffled=True, check_steps=steps),
         )
 
     def sources(
@@ -178,7 +176,9 @@ class PublishedRecipe(_Regression):
         super().__init__(config.model, config.epochs, config.batch, summary, preparation)
         leaks = self.config.published_leak is not None
         self.patience = self.epochs if leaks else None
-        self.leak: str | None = "the epoch kept is the best one on the held-out fold" if leaks else None
+        self.leak: str | None = (
+            "the epoch kept is the best one on the held-out fold" if leaks else None
+        )
 
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
         """Return the correlation with the percentages of slices."""
@@ -225,9 +225,7 @@ class PublishedRecipe(_Regression):
     ) -> tuple[Optimizer, Callable[[int], float]]:
         """Return gradient descent made anew for each pass; its rate falls after each third."""
         config, every = self.config, stage.check_steps or 1
-        optimiser = RestartedSGD(
-            network.parameters(), config.learning_rate, config.momentum, every
-        )
+        optimiser = RestartedSGD(network.parameters(), config.learning_rate, config.momentum, every)
         third = max(config.epochs // 3, 1)
         return optimiser, lambda step: 0.1 ** min(step // every // third, 2)
 
