@@ -212,7 +212,8 @@ def _enhanced(  # noqa: PLR0913, PLR0917 - the parts of an enhancement
 ) -> tuple[Entry, set[str]]:
     """Return the enhanced model and the names of the slices whose answers it learnt."""
     from groundglass.training.enhance import Trained, TunableRecipe, enhance  # noqa: PLC0415
-    from groundglass.training.run import FULL, initial_network  # noqa: PLC0415
+    from groundglass.training.run import FULL  # noqa: PLC0415
+    from groundglass.training.start import initial_network  # noqa: PLC0415
 
     recipe, entry = _recipe(request), run.entries[FULL]
     if not isinstance(recipe, TunableRecipe):

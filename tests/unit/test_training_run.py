@@ -34,8 +34,9 @@ from groundglass.training.enhance import EnhanceConfig, Trained, enhance, halves
 from groundglass.training.export import Origins, export_model
 from groundglass.training.fit import FitOptions, save_weights
 from groundglass.training.presets import recipe_for
-from groundglass.training.run import Run, RunOptions, initial_network, train_run
+from groundglass.training.run import Run, RunOptions, train_run
 from groundglass.training.splits import read_split
+from groundglass.training.start import initial_network
 from tests.unit.test_training_splits import texture
 
 FIT = FitOptions(accelerator="cpu", checkpoint_steps=2)

@@ -16,11 +16,16 @@ SIDE = 224
 
 
 def fake_picture(percent: float, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return (rows, columns, 3) of two dark lungs, this percentage of each filled with opacity."""
+    """Return (rows, columns, 3) of two dark lungs, this percentage of each filled with opacity.
+
+    Place and size of the lungs and the texture around them are drawn, so that no two look alike.
+    """
     y, x = np.mgrid[:SIDE, :SIDE]
-    grey = np.full((SIDE, SIDE), 200.0)
-    for middle in (62, 162):
-        lung = np.hypot((y - 112) / 90, (x - middle) / 42) < 1
+    coarse = Image.fromarray(generator.normal(200, 22, (14, 14)).astype(np.float32))
+    grey = np.array(coarse.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    top, left, height, width = generator.integers((98, -14, 62, 30), (126, 14, 90, 44))
+    for middle in (62 + left, 162 + left):
+        lung = np.hypot((y - top) / height, (x - middle) / width) < 1
         grey[lung] = 40
         depth = np.quantile(y[lung], 1 - percent / 100) if percent else SIDE
         grey[lung & (y > depth)] = 130

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from groundglass.core.progress import OnProgress, silent
 from groundglass.datasets.slices import SliceItem, SliceSet
+from groundglass.errors import ModelError
 from groundglass.evaluation.evaluate import (
     Options,
     evaluation_of,
@@ -99,7 +100,11 @@ KINDS: dict[Measure, Kind] = {Measure.MASKS: MaskKind(), Measure.PERCENT: Percen
 
 def kind_of(system: str) -> Kind:
     """Return how the models of a system are measured."""
-    return KINDS[system_named(system, "evaluate").measure]
+    measure = system_named(system, "evaluate").measure
+    if measure not in KINDS:
+        msg = f"models of {system} answer {measure}, which nothing here measures"
+        raise ModelError(msg)
+    return KINDS[measure]
 
 
 def evaluate_model(

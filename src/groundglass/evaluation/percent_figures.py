@@ -105,7 +105,7 @@ class _Sums:
 
 
 def _divided(one: Numbers, other: Numbers) -> Numbers:
-    return np.divide(one, other, out=np.full(np.shape(one), np.nan), where=other > 0)
+    return np.asarray(np.divide(one, other, out=np.full(np.shape(one), np.nan), where=other > 0))
 
 
 def _sums(found: Numbers, reference: Numbers, owner: NDArray[np.intp], subjects: int) -> _Sums:

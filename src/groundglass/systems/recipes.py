@@ -236,6 +236,14 @@ class PretrainedRecipe(Recipe, Protocol):
         """
 
 
+@runtime_checkable
+class ClassesRecipe(Recipe, Protocol):
+    """A recipe whose network has one output a class of the data set."""
+
+    def with_classes(self, names: tuple[str, ...]) -> Recipe:
+        """Return the recipe for the classes of a data set."""
+
+
 def byte_stack(tones: NDArray[np.floating], masks: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
     """Return a tone map times 200 and masks in 0..1 times 255 as bytes, for ``Source.stacks``."""
     parts = [tones * 200, *(mask.astype(np.float32) * 255 for mask in masks)]

@@ -10,12 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundglass.datasets import finding
+from groundglass.datasets import class_folders, finding
 from groundglass.datasets import per_covid_19 as per_covid_19_data
 from groundglass.datasets.slices import SliceSet
 from groundglass.errors import ReadError
 from groundglass.systems.covid_rate import published as covid_rate
 from groundglass.systems.per_covid_19 import published as per_covid_19
+from groundglass.systems.xray_classes import published as xray_classes
 
 if TYPE_CHECKING:
     from groundglass.systems.recipes import Recipe
@@ -84,12 +85,27 @@ SYSTEMS: tuple[System, ...] = (
         Measure.PERCENT,
         {
             "published": "groundglass.systems.per_covid_19.recipe:PublishedRecipe",
-            "ours": "groundglass.systems.per_covid_19.recipe:OursRecipe",
+            "ours": "groundglass.systems.per_covid_19.ours.recipe:SmallRecipe",
+            "ours/small": "groundglass.systems.per_covid_19.ours.recipe:SmallRecipe",
+            "ours/resnext50": "groundglass.systems.per_covid_19.recipe:OursRecipe",
+            "ours/densenet161": "groundglass.systems.per_covid_19.recipe:OursRecipe",
+            "ours/inception3": "groundglass.systems.per_covid_19.recipe:OursRecipe",
         },
         per_covid_19_data.rated_parts,
         per_covid_19_data.rated_part,
         per_covid_19_data.rated_slices,
         per_covid_19.published_for,
+    ),
+    System(
+        "xray-classes",
+        Measure.CLASSES,
+        {
+            "ours": "groundglass.systems.xray_classes.recipe:XrayRecipe",
+        },
+        class_folders.class_parts,
+        class_folders.class_part,
+        class_folders.class_folders,
+        xray_classes.published_for,
     ),
 )
 """All systems."""

@@ -8,21 +8,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from groundglass.core.progress import OnProgress, silent
 from groundglass.datasets.slices import SliceItem, SliceSet
-from groundglass.errors import ExportError, ModelError, WeightsError
+from groundglass.errors import ExportError
 from groundglass.models.card import card_path, read_card, sha256_of
 from groundglass.models.catalogue import Entry, Origin
 from groundglass.systems.covid_rate.folders import SYNTHETIC, PairItem
-from groundglass.systems.recipes import PretrainedRecipe, Recipe, Source, TrainingData
+from groundglass.systems.recipes import (
+    ClassesRecipe,
+    Recipe,
+    Source,
+    TrainingData,
+)
 from groundglass.training.export import CHECK_SLICES, Origins, export_model, versions
-from groundglass.training.fit import FitOptions, leads, seed_of, train_network
+from groundglass.training.fit import FitOptions, leads, train_network
 from groundglass.training.leak import (
     COPY_FROM,
     SAME_FROM,
@@ -41,6 +43,7 @@ from groundglass.training.splits import (
     watched_part,
     write_split,
 )
+from groundglass.training.start import initial_network, told_start
 
 RECORD = "run.json"
 FULL = "full"
@@ -125,6 +128,8 @@ def train_run(
         If a fold is not there, or there are fewer sources than folds.
     """
     options = options or RunOptions()
+    if slices.classes and isinstance(recipe, ClassesRecipe):
+        recipe = recipe.with_classes(slices.classes)
     prints = prints_of(slices.items)
     items = slices.items if slices.groups_known else joined_sources(slices.items, prints)
     least = COPY_FROM if slices.groups_known else SAME_FROM
@@ -234,7 +239,7 @@ def _parts(
 
 
 def _seen(recipe: Recipe, slices: SliceSet, options: RunOptions) -> tuple[str, ...]:
-    start = () if options.init == "random" else (f"initial weights: {Path(options.init).name}",)
+    start = () if options.init == "random" else (told_start(options.init),)
     others = recipe.other_data(TrainingData((), options.root))
     return (slices.dataset, *others, *start)
 
@@ -275,60 +280,6 @@ def _validation(
     if recipe.leak is None and recipe.watched_share <= 0:
         return ()
     return recipe.sources(0, TrainingData(watched, None, options.seed), nn.Identity())
-
-
-def initial_network(recipe: Recipe, init: str, seed: int = 0) -> nn.Module | None:
-    """Return the network to start from; ``None`` for a new one.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        How it is trained.
-    init : str
-        ``random``, ``imagenet`` or a safetensors file.
-    seed : int
-        Seed of what the weights at hand do not fill, as a new head.
-
-    Raises
-    ------
-    ModelError
-        If ImageNet weights are asked for and the network has none.
-    WeightsError
-        If the file is missing or fits another network.
-    """
-    if init == "random":
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(seed))
-        return _imagenet(recipe) if init == "imagenet" else _from_file(recipe, Path(init))
-
-
-def _imagenet(recipe: Recipe) -> nn.Module:
-    if isinstance(recipe, PretrainedRecipe):
-        return recipe.pretrained()
-    msg = (
-        f"the network of {recipe.system} ({recipe.preset}) is not one of those with ImageNet "
-        "weights; use --init random or a safetensors file"
-    )
-    raise ModelError(msg)
-
-
-def _from_file(recipe: Recipe, path: Path) -> nn.Module:
-    network = recipe.network()
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        msg = f"initial weights need a safetensors file, '{path.name}' cannot be read as one"
-        raise WeightsError(msg) from error
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        adapted = recipe.adapted(weights) if isinstance(recipe, PretrainedRecipe) else None
-        if adapted is None:
-            msg = f"the weights in '{path.name}' belong to another network than {recipe.preset}"
-            raise WeightsError(msg) from error
-        return adapted
-    return network
 
 
 def _record(

@@ -75,11 +75,28 @@ def percent_loss(  # noqa: PLR0913, PLR0917 - the parts of a loss that changes f
     epoch: int,
     epochs: int,
     config: LossConfig | None = None,
+    *,
+    relative: bool = False,
 ) -> Tensor:
-    """Return the loss asked for."""
+    """Return the loss asked for.
+
+    Parameters
+    ----------
+    loss : Loss
+        Which.
+    answers, percents : Tensor
+        Of one shape.
+    epoch : int
+        From 0.
+    epochs : int
+        How many there are.
+    config : LossConfig, optional
+    relative : bool
+        Divide Huber's loss by its threshold, so that far errors pull alike whatever it is.
+    """
     config = config or LossConfig()
     if loss is Loss.MSE:
         return squared(answers, percents)
     fixed = loss is Loss.HUBER
     beta = config.fixed if fixed else dynamic_beta(min(epoch, epochs - 1), epochs, config)
-    return huber(answers, percents, beta)
+    return huber(answers, percents, beta) / (beta if relative else 1.0)

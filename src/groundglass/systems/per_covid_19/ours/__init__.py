@@ -1,0 +1,1 @@
+"""Our small regressor: network, random changes, recipe."""

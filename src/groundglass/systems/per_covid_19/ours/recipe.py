@@ -1,0 +1,214 @@
+"""How the small regressor of groundglass is trained, from nothing, on rated slices alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from groundglass.datasets.slices import Slice
+from groundglass.models.card import Preparation, Scale, Task
+from groundglass.systems.per_covid_19.losses import Loss, LossConfig, percent_loss
+from groundglass.systems.per_covid_19.ours.augment import (
+    PercentAugmentConfig,
+    augment,
+    mixed,
+)
+from groundglass.systems.per_covid_19.ours.network import PercentNetwork, PercentNetworkConfig
+from groundglass.systems.picture_batches import predicted
+from groundglass.systems.pictures import LUNG_WINDOW_HU, Lazy, planes_of, slice_input, targets_of
+from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
+
+
+@dataclass(frozen=True)
+class SmallConfig:
+    """Every number of the recipe."""
+
+    network: PercentNetworkConfig = field(default_factory=PercentNetworkConfig)
+    """Sizes of the network."""
+    augment: PercentAugmentConfig = field(default_factory=PercentAugmentConfig)
+    """Ranges of the random changes."""
+    loss: Loss = Loss.HUBER
+    """``mse``, ``huber`` or ``dynamic-huber``; Huber's are divided by their threshold."""
+    thresholds: LossConfig = field(default_factory=lambda: LossConfig(fixed=3.0))
+    """Thresholds of the loss."""
+    epochs: int = 16
+    """Passes over the slices."""
+    batch: int = 32
+    """Slices of a step."""
+    kept_px: int = 192
+    """Height and width at which slices are kept for training."""
+    side_px: int = 128
+    """Height and width of the network's input; a multiple of 32."""
+    learning_rate: float = 3e-3
+    """Highest learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay, of weights with two axes or more."""
+    warm_up_steps: int = 100
+    """Steps in which the learning rate rises; it falls by half a cosine to 0.5 % of its height."""
+    average_decay: float = 0.998
+    """Decay of the running average of the weights that is kept."""
+    gradient_clip: float = 5.0
+    """Largest norm of the gradient."""
+    watched_share: float = 0.0
+    """Share of the subjects that is looked at on the way and not trained on."""
+    precision: str = "32-true"
+    """Precision of the training library."""
+
+
+class SmallRecipe:
+    """The recipe of ``percent-small``: nothing is chosen on held-out slices.
+
+    Parameters
+    ----------
+    config : SmallConfig, optional
+    """
+
+    system = "per-covid-19"
+    preset = "ours"
+    annotators = ("doctor",)
+    half_storage = True
+    patience = None
+    leak = None
+    yardstick = Yardstick("MAE", higher_is_better=False)
+
+    def __init__(self, config: SmallConfig | None = None) -> None:
+        self.config = config = config or SmallConfig()
+        self.average_decay: float | None = config.average_decay
+        self.gradient_clip: float | None = config.gradient_clip
+        self.watched_share, self.precision = config.watched_share, config.precision
+
+    @property
+    def facts(self) -> Facts:
+        """What goes onto the card."""
+        side = self.config.side_px
+        return Facts(
+            task=Task.PERCENT,
+            summary="Infected percentage of one slice or picture, by a small regressor.",
+            architecture="residual encoder, infection weighted by lung",
+            labels=("percent",),
+            thresholds={},
+            preparation=Preparation(
+                Scale.BYTES,
+                LUNG_WINDOW_HU,
+                (side, side),
+                views=("as_is", "rows", "columns", "both"),
+            ),
+            limits=(
+                "Trained on pictures with the lungs cropped by hand, of patients who all had "
+                "COVID-19; other opacities count too.",
+                "Answers a percentage for any picture, also one without lungs.",
+            ),
+            output="percent",
+        )
+
+    def network(self) -> nn.Module:
+        """Return a new network."""
+        return PercentNetwork(self.config.network)
+
+    def exported(self, network: nn.Module) -> nn.Module:
+        """Return the network as it is: it answers percentages."""
+        return network
+
+    def prepared(self, one: Slice) -> NDArray[np.float32]:
+        """Return the network's input for one slice, shape (1, rows, columns)."""
+        return slice_input(one, self.facts.preparation)
+
+    def stages(self, count: int) -> tuple[Stage, ...]:
+        """Return one stage of all passes, looked at after each."""
+        steps = max(-(-count // self.config.batch), 1)
+        total = steps * self.config.epochs
+        return (Stage("main", total, self.config.batch, shuffled=True, check_steps=steps),)
+
+    def sources(
+        self,
+        stage: int,  # noqa: ARG002
+        data: TrainingData,
+        network: nn.Module,  # noqa: ARG002
+    ) -> Sequence[Source]:
+        """Return the slices, shrunk, with their percentages."""
+        if not data.items:
+            return []
+        return [Source("rated", Lazy(data.items, self._kept), 1.0, targets=targets_of(data.items))]
+
+    def _kept(self, one: Slice) -> NDArray[np.uint8]:
+        """Return the grey of a slice at the size it is kept at."""
+        grey = Image.fromarray(planes_of(one, 1)[0].astype(np.uint8))
+        side = self.config.kept_px
+        return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR))[None]
+
+    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
+        """Return nothing: rated slices are all that is trained on."""
+        return ()
+
+    def finish(self, network: nn.Module, data: TrainingData) -> None:
+        """Do nothing after the stage."""
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
+        """Return the mean absolute error of slices, each seen once."""
+        if not sources:
+            return None
+        source = sources[0]
+        assert source.targets is not None
+        found = predicted(network, source, self.facts.preparation, device)[:, 0]
+        return float(np.abs(found - source.targets).mean())
+
+    def batch(
+        self,
+        stage: int,  # noqa: ARG002
+        sources: Sequence[Source],
+        count: int,
+        generator: Generator,
+    ) -> Mapping[str, Tensor]:
+        """Return slices changed at random and mixed in pairs, with their percentages."""
+        (source,) = sources
+        assert source.targets is not None
+        kept = np.stack([source.stacks[row] for row in range(count)])
+        tones = torch.from_numpy(kept).float() / 255
+        changed = augment(tones, self.config.side_px, self.config.augment, generator)
+        percents = torch.from_numpy(source.targets)
+        image, percent = mixed(changed, percents, self.config.augment, generator)
+        return {"image": image, "percent": percent}
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of the pass."""
+        config = self.config
+        return percent_loss(
+            config.loss,
+            network(batch["image"])[:, 0],
+            batch["percent"],
+            int(batch["pass"]),
+            config.epochs,
+            config.thresholds,
+            relative=True,
+        )
+
+    def optimiser(
+        self, stage: Stage, network: nn.Module
+    ) -> tuple[Optimizer, Callable[[int], float]]:
+        """Return AdamW with warm-up, then half a cosine."""
+        config = self.config
+        kernels = [one for one in network.parameters() if one.ndim > 1]
+        others = [one for one in network.parameters() if one.ndim <= 1]
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": kernels, "weight_decay": config.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+        )
+
+        def factor(step: int) -> float:
+            rise = min(1.0, (step + 1) / max(config.warm_up_steps, 1))
+            way = min(step / stage.steps, 1.0)
+            return rise * (0.005 + 0.995 * (1 + math.cos(math.pi * way)) / 2)
+
+        return optimiser, factor
