@@ -140,21 +140,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from groundglass import cli_bench  # noqa: PLC0415 - keeps --help quick
 
     asked = {"model": model, "loss": loss, "published_leak": published_leak}
-    request = cli_bench.TrainRequest(
-        system,
-        data,
-        out or Path("runs") / f"{system}-{preset.value}",
-        preset.value,
-        fold,
-        init,
-        recipe,
-        resume,
-        allow_leak,
-        seed,
-        quiet,
-        pairs,
-        {name: value for name, value in asked.items() if value is not None},
-    )
+    choices = {name: value for name, value in asked.items() if value is not None}
+    place = out or Path("runs") / f"{system}-{preset.value}"
+    told = (fold, init, recipe, resume, allow_leak, seed, quiet, pairs, choices)
+    request = cli_bench.TrainRequest(system, data, place, preset.value, *told)
     hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
 

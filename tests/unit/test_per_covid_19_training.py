@@ -37,6 +37,9 @@ from groundglass.systems.per_covid_19.losses import (
     percent_loss,
 )
 from groundglass.systems.per_covid_19.network import BACKBONES
+from groundglass.systems.per_covid_19.ours.augment import PercentAugmentConfig
+from groundglass.systems.per_covid_19.ours.network import PercentNetworkConfig
+from groundglass.systems.per_covid_19.ours.recipe import SmallConfig, SmallRecipe
 from groundglass.systems.per_covid_19.recipe import (
     OursConfig,
     OursRecipe,
@@ -46,6 +49,7 @@ from groundglass.systems.per_covid_19.recipe import (
 from groundglass.systems.picture_batches import RestartedSGD, turned
 from groundglass.systems.pictures import answers
 from groundglass.systems.recipes import Source, Stage, TrainingData
+from groundglass.training.export import Origins, export_model
 from groundglass.training.fit import FitOptions, Job, rows_of_step, save_weights, train_network
 from groundglass.training.presets import recipe_for
 from groundglass.training.run import RunOptions, train_run
@@ -260,10 +264,20 @@ def test_a_stopped_run_ends_with_the_same_weights(moment: int, root: Path, tmp_p
         assert torch.equal(value, again[name]), name
 
 
-@pytest.mark.usefixtures("small")
 def test_a_few_passes_beat_the_constant(root: Path, tmp_path: Path) -> None:
     items = rated_slices(root).items
-    recipe = published(epochs=45, learning_rate=2e-2, loss=Loss.HUBER)
+    recipe = SmallRecipe(
+        SmallConfig(
+            network=PercentNetworkConfig((8, 8, 16, 16, 16), (1, 1, 1, 1), 16, 0.0),
+            augment=PercentAugmentConfig(mixup=0.0),
+            kept_px=64,
+            side_px=64,
+            epochs=30,
+            batch=6,
+            warm_up_steps=5,
+            average_decay=0.9,
+        )
+    )
     network = train_network(recipe, TrainingData(items), tmp_path, options=FIT)
     percents = np.array([item.target for item in items])
     inputs = np.stack([recipe.prepared(item.read()) for item in items])
@@ -271,6 +285,10 @@ def test_a_few_passes_beat_the_constant(root: Path, tmp_path: Path) -> None:
         found = network(torch.from_numpy(inputs))[:, 0].numpy()
     constant = np.abs(percents - np.median(percents)).mean()
     assert np.abs(found - percents).mean() < 0.8 * constant
+    entry = export_model(recipe, network, Origins("small", "x", ("fake",)), tmp_path / "out")
+    views = answers(Model(entry), [items[-1].read()])
+    assert views[0, 0] == pytest.approx(found[-1], abs=15)
+    assert 0 <= views[0, 0] <= 100
 
 
 @pytest.mark.usefixtures("small")

@@ -221,9 +221,9 @@ def test_an_export_that_answers_otherwise_is_refused(
     torch.manual_seed(0)
     network, wrong = recipe.network().eval(), other.network().eval()
 
-    def swap(_: torch.nn.Module, path: Path, size: tuple[int, int], *, halves: bool) -> None:
-        assert halves
-        write_onnx(other.exported(wrong).eval(), path, size)
+    def swap(_: torch.nn.Module, path: Path, shape: tuple[int, ...], **options: Any) -> None:
+        assert options == {"halves": True, "output": "probabilities"}
+        write_onnx(other.exported(wrong).eval(), path, shape)
 
     monkeypatch.setattr(export, "write_onnx", swap)
     with pytest.raises(ModelError, match="answers otherwise"):
