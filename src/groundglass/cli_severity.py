@@ -116,7 +116,7 @@ def _classifier(name: str | None) -> str:
     if name is not None and name not in set(Method):
         return name
     for entry in load_catalogue().entries:
-        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSIFICATION:
+        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSES:
             return entry.card.name
     msg = (
         f"no classifier of patients is at hand: groundglass train {SYSTEM}, then --model FOLDER or "

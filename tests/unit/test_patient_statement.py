@@ -76,7 +76,7 @@ def install(folder: Path, name: str = "threeway", decision: str = "vote") -> Ent
     card = card_for(
         data,
         name=name,
-        task=Task.CLASSIFICATION,
+        task=Task.CLASSES,
         system="identification-severity",
         architecture_config={"patient": config.as_mapping()},
         labels=CLASSES,

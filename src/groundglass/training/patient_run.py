@@ -254,7 +254,7 @@ def _card(  # noqa: PLR0913, PLR0917 - the parts of a card
     start = options.init if options.init in {"random", "imagenet"} else Path(options.init).name
     return ModelCard(
         name=name,
-        task=Task.CLASSIFICATION,
+        task=Task.CLASSES,
         system=SYSTEM,
         preset=options.preset,
         summary="Says whether a chest CT is of COVID-19, other pneumonia or normal.",

@@ -148,7 +148,7 @@ def state_patient(
     return tuple(
         _stated(scan, lungs, entry)
         for entry in entries
-        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSIFICATION
+        if entry.card.system == SYSTEM and entry.card.task is Task.CLASSES
     )
 
 
