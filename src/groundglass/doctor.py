@@ -58,6 +58,7 @@ def examine() -> tuple[Finding, ...]:
         processors,
         temporary_folder,
         cache_folder,
+        network,
         models,
         small_analysis,
     )
@@ -177,6 +178,21 @@ def cache_folder() -> Finding:
     found = "cannot be written; an analysis does not need it"
     mend = f"name a writable folder in the environment variable {FOLDER_VARIABLE}"
     return Finding("Folder for models", State.NOTE, found, mend)
+
+
+def network() -> Finding:
+    """Say which commands may open network connections; none is opened to find out."""
+    from groundglass.sealed import OFFLINE_VARIABLE, wish  # noqa: PLC0415
+
+    wished = wish()
+    if wished is None:
+        found = "sealed while scans are read: analyze, deidentify and demo open no connection"
+    elif wished:
+        found = f"sealed: no command opens a connection ({OFFLINE_VARIABLE} is set)"
+    else:
+        found = f"open: {OFFLINE_VARIABLE} takes the seal off all commands"
+        return Finding("Network", State.NOTE, found, f"unset {OFFLINE_VARIABLE}")
+    return Finding("Network", State.OK, found)
 
 
 def models() -> Finding:

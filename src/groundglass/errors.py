@@ -13,6 +13,7 @@
     ├── NotAnalyzableError           a check refused the scan; carries the verdicts
     ├── ExportError                  a result cannot be written as asked
     ├── LeakError                    the same picture lies on two sides of a split
+    ├── SealedError                  a network connection was asked for where none is allowed
     └── ModelError                   a network or its weights cannot be used
         ├── UnknownModelError        no model of that name; names near it are offered
         └── WeightsError             the file of a model is missing, broken or another one
@@ -95,3 +96,7 @@ class WeightsError(ModelError):
 
 class LeakError(GroundglassError):
     """The same picture lies on two sides of a split."""
+
+
+class SealedError(GroundglassError):
+    """A network connection was asked for where none is allowed."""
