@@ -14,13 +14,17 @@ import typer
 
 from groundglass import __version__
 from groundglass.cli_agreement import add_agreement
+from groundglass.cli_deidentify import add_deidentify
 from groundglass.cli_train import add_bench
+from groundglass.sealed import sealed
 
 if TYPE_CHECKING:
     from groundglass.pipeline import AnalyzeConfig
     from groundglass.readers.options import ReadOptions
 
 DEMO_FOLDER = Path("groundglass-demo")
+SEALED = ("analyze", "deidentify", "demo", "doctor", "schema")
+"""Commands that open no network connection, even where the environment does not forbid it."""
 
 app = typer.Typer(
     name="groundglass",
@@ -31,6 +35,7 @@ app = typer.Typer(
 )
 add_bench(app)
 add_agreement(app)
+add_deidentify(app)
 
 
 class InfectionMethod(StrEnum):
@@ -66,12 +71,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback prints and leaves
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Read a chest CT: how much of the lung is ill, where, how badly. Research use only."""
+    context.with_resource(sealed(by_default=context.invoked_subcommand in SEALED))
 
 
 Source = Annotated[

@@ -86,12 +86,12 @@ def pixel_layout(dataset: Dataset, offset: int) -> PixelLayout:
         bits_stored=stored,
         high_bit=min(high, allocated - 1),
         signed=whole(dataset, "PixelRepresentation") == 1,
-        syntax=text(meta, "TransferSyntaxUID") or _guessed_syntax(dataset),
+        syntax=text(meta, "TransferSyntaxUID") or guessed_syntax(dataset),
         offset=offset,
     )
 
 
-def _guessed_syntax(dataset: Dataset) -> str:
+def guessed_syntax(dataset: Dataset) -> str:
     """Return the syntax of a file without meta information, as the parser found it."""
     implicit, little = dataset.original_encoding
     if not little:
