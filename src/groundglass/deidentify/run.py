@@ -151,21 +151,7 @@ def _opened(source: Path) -> Iterator[tuple[tuple[Path, ...], Path, dict[str, in
 def _copy_all(
     job: Job, plan: Plan, names: Pseudonyms, root: Path, on_progress: OnProgress
 ) -> Summary:
-    settings = {
-        "keep": sorted(job.keep),
-        "key": names.check,
-        "table": EDITION,
-        "flag_only": job.flag_only,
-    }
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"the destination cannot be made: {error.strerror}"
-        raise ExportError(msg) from error
-    journal = Journal(job.out, settings)
-    if job.resume:
-        journal.load()
-    journal.open()
+    journal = _begin(job, names)
     summary = Summary(job.keep, held=plan.held.copy(), left_out=plan.left_out.copy())
     copier = Copier(plan, names, job.keep, job.out, flag_only=job.flag_only)
     folders: set[Path] = set()
@@ -189,6 +175,26 @@ def _copy_all(
     summary.studies = len({folder.parent for folder in folders})
     summary.patients = len({folder.parent.parent for folder in folders})
     return summary
+
+
+def _begin(job: Job, names: Pseudonyms) -> Journal:
+    """Make the destination and return its journal, that of an earlier run to go on with it."""
+    settings = {
+        "keep": sorted(job.keep),
+        "key": names.check,
+        "table": EDITION,
+        "flag_only": job.flag_only,
+    }
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"the destination cannot be made: {error.strerror}"
+        raise ExportError(msg) from error
+    journal = Journal(job.out, settings)
+    if job.resume:
+        journal.load()
+    journal.open()
+    return journal
 
 
 def _count(summary: Summary, outcome: Outcome) -> None:

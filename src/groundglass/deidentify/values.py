@@ -10,6 +10,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.valuerep import PersonName
 
 from groundglass.deidentify.words import REMOVED
 
@@ -70,7 +71,7 @@ def bytes_of(dataset: Dataset, tag: int) -> bytes:
     value = item.value
     if value is None or isinstance(value, bytes):
         return value or b""
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    if isinstance(value, str | PersonName) or not hasattr(value, "__iter__"):
         return str(value).encode("utf-8", "replace")
     return "\\".join(str(part) for part in value).encode("utf-8", "replace")
 
