@@ -56,9 +56,9 @@ for source, target in pairs:
 """,
     "dicom-anonymizer, 2026c table": """
 from dicomanonymizer.simpledicomanonymizer import anonymize_dicom_file, initialize_actions
-actions = initialize_actions("dicomfields_2026c")
 for source, target in pairs:
-    anonymize_dicom_file(source, target, actions, delete_private_tags=True)
+    anonymize_dicom_file(source, target, delete_private_tags=True,
+                         base_rules_gen=lambda: initialize_actions("dicomfields_2026c"))
 """,
     "dicognito": """
 import pydicom
@@ -71,8 +71,7 @@ for source, target in pairs:
 """,
     "deid": """
 from deid.dicom import get_identifiers, replace_identifiers
-import os, shutil
-names = [source for source, _ in pairs]
+import os
 folder = os.path.dirname(pairs[0][1])
 for source, target in pairs:
     done = replace_identifiers(dicom_files=[source], ids=get_identifiers([source]), save=True,

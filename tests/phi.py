@@ -63,7 +63,7 @@ def element(tag: int, vr: str, value: Any) -> DataElement:
 
 def _moment(count: int) -> tuple[str, str]:
     day = date(1960, 1, 1) + timedelta(days=7 * count)
-    return day.strftime("%Y%m%d"), f"{count % 24:02d}{count * 7 % 60:02d}{count * 13 % 60:02d}"
+    return day.strftime("%Y%m%d"), f"{1 + count % 22:02d}{count * 7 % 60:02d}{count * 13 % 60:02d}"
 
 
 def marked(tag: int, place: str, marks: Marks) -> DataElement:  # noqa: PLR0911 - one a kind
