@@ -5,6 +5,7 @@
 
 Every measurement runs in a process of its own, so that its peak memory is its own. ``decode`` opens
 every file with SimpleITK and does nothing else: what any program must pay to see the voxels.
+``rule`` is the whole analysis by training-free rules alone, without the networks of the default.
 ``growth`` analyzes the same chest with half, all and twice the slices. The peer is lungmask's R231
 network with random weights on the same volume: its time does not depend on the weights
 (``pip install lungmask torch`` into the same environment; without them a sentence says so).
@@ -32,6 +33,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 GROWTH = (0.5, 1.0, 2.0)
 """Numbers of slices, relative to the series."""
+TRAINING_FREE = {"infection_method": "training-free", "cross_check": False}
+"""Settings of an analysis without networks."""
 PHANTOM_SHAPE = (148, 512, 512)
 PHANTOM_SPACING_MM = (2.0, 0.7, 0.7)
 
@@ -77,6 +80,7 @@ def measure(folder: Path, repeat: int, peer: str | None) -> dict[str, Any]:
     """Return all measurements of one input."""
     decode = runs("decode", folder, repeat)
     whole = runs("whole", folder, repeat)
+    rule = runs("rule", folder, repeat)
     growth = {str(factor): runs("growth", folder, repeat, factor) for factor in GROWTH}
     ratio = {unit: whole[unit] / decode[unit] for unit in ("seconds", "cpu_seconds")}
     report = {
@@ -86,6 +90,10 @@ def measure(folder: Path, repeat: int, peer: str | None) -> dict[str, Any]:
         "repeat": repeat,
         "decode": decode,
         "whole": whole,
+        "rule": rule,
+        "whole_to_rule": {
+            unit: round(whole[unit] / rule[unit], 2) for unit in ("seconds", "cpu_seconds")
+        },
         "whole_to_decode": {unit: round(value, 2) for unit, value in ratio.items()},
         "growth": growth,
     }
@@ -164,15 +172,24 @@ def decode(folder: Path, _: float) -> dict[str, Any]:
 
 def whole(folder: Path, _: float) -> dict[str, Any]:
     """Read, analyze and write one input, as the command does."""
+    return _whole(folder, {})
+
+
+def rule(folder: Path, _: float) -> dict[str, Any]:
+    """Do the same by training-free rules alone."""
+    return _whole(folder, TRAINING_FREE)
+
+
+def _whole(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     stages: dict[str, Any] = {}
     with timed(stages, "import"):
-        from groundglass.pipeline import analyze
+        from groundglass.pipeline import AnalyzeConfig, analyze
         from groundglass.readers.read import read_scan
         from groundglass.writers.folder import write_case
     with timed(stages, "read"):
         scan = read_scan(folder)
     with timed(stages, "analyze"):
-        result = analyze(scan)
+        result = analyze(scan, AnalyzeConfig(**settings))
     with tempfile.TemporaryDirectory() as out, timed(stages, "write"):
         write_case(result, Path(out) / "out")
     parts = {name: round(seconds, 3) for name, seconds in result.seconds.items()}
@@ -242,6 +259,7 @@ def lungmask(folder: Path, _: float) -> dict[str, Any]:
 CHILDREN: dict[str, Callable[[Path, float], dict[str, Any]]] = {
     "decode": decode,
     "whole": whole,
+    "rule": rule,
     "growth": growth,
     "lungmask": lungmask,
 }
@@ -279,6 +297,7 @@ def versions() -> dict[str, str]:
 def show(report: dict[str, Any]) -> None:
     """Print the main figures."""
     rows = [("decode alone", report["decode"]), ("whole analysis", report["whole"])]
+    rows.append(("  by training-free rules alone", report["rule"]))
     rows += [(f"  {name}", part) for name, part in report["whole"].get("stages", {}).items()]
     rows += [(f"analyze, {part['slices']} slices", part) for part in report["growth"].values()]
     if "seconds" in report.get("peer", {}):
@@ -286,6 +305,8 @@ def show(report: dict[str, Any]) -> None:
     print(f"{'':28}{'seconds':>9}{'CPU s':>9}{'peak MB':>9}")
     for name, part in rows:
         print(f"{name:28}{part['seconds']:9.2f}{part['cpu_seconds']:9.2f}{part['peak_mb']:9d}")
+    ratio = report["whole_to_rule"]
+    print(f"whole / training-free: {ratio['seconds']} in time, {ratio['cpu_seconds']} in CPU time")
     ratio = report["whole_to_decode"]
     print(f"whole / decode: {ratio['seconds']} in time, {ratio['cpu_seconds']} in CPU time")
     if "skipped" in report.get("peer", {}):

@@ -4,7 +4,8 @@ For each series: area under the ROC curve of the floored infected percent, and b
 lung area alone, which already tells much as labels lie mid-chest. Normal patients have no positive
 slice; for them the infected percent of the lungs is what counts.
 
-    python benchmarks/volume_auc.py --data DIR [--patient ID ...] [--method training-free|published]
+    python benchmarks/volume_auc.py --data DIR [--patient ID ...]
+                                    [--method network|training-free|published]
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ def measure(patient: CtMdPatient, config: gg.AnalyzeConfig) -> dict[str, Any]:
         "percent": {name: region.percent.value for name, region in regions.items()},
         "interval": [regions["total"].percent.low, regions["total"].percent.high],
         "lung_ml": {name: regions[name].lung_ml.value for name in ("total", "right", "left")},
+        "others": {
+            one.method: {
+                "percent": one.percent.value,
+                "auc_percent": roc_auc(labels, [share or 0.0 for share in one.slices_percent])
+                if one.slices_percent
+                else None,
+            }
+            for one in result.estimates
+        },
         "ctss25": result.severity.ctss25.value,
         "tss20": result.severity.tss20.value,
         "ct_grade": result.severity.ct_grade.value,
@@ -81,7 +91,9 @@ def main() -> None:
     parser.add_argument(
         "--patient", nargs="*", help="patients' folder names; all that are there by default"
     )
-    parser.add_argument("--method", choices=("training-free", "published"), default="training-free")
+    parser.add_argument(
+        "--method", choices=("network", "training-free", "published"), default="network"
+    )
     parser.add_argument("--json", type=Path, help="also write the result here")
     given = parser.parse_args()
     root = given.data if (given.data / "Index.csv").is_file() else given.data / "covid-ct-md"

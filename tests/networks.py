@@ -62,8 +62,9 @@ def card_for(data: bytes, **changes: Any) -> ModelCard:
 
 
 def write_model(folder: Path, **changes: Any) -> Path:
-    """Write a tiny network with its card; return its path."""
-    data = onnx_bytes(labels=len(changes.get("labels", ("infection",))))
+    """Write a tiny network with its card; return its path. Weight and bias are the network's."""
+    numbers = {name: changes.pop(name) for name in ("weight", "bias") if name in changes}
+    data = onnx_bytes(labels=len(changes.get("labels", ("infection",))), **numbers)
     card = card_for(data, **changes)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.onnx"

@@ -39,8 +39,9 @@ add_deidentify(app)
 
 
 class InfectionMethod(StrEnum):
-    """Rules that find infection."""
+    """Ways to find infection."""
 
+    NETWORK = "network"
     TRAINING_FREE = "training-free"
     PUBLISHED = "published"
 
@@ -100,7 +101,9 @@ Lungs = Annotated[
 Convention = Annotated[
     str | None, typer.Option(help="Meaning of its labels, where they do not tell themselves.")
 ]
-Infection = Annotated[InfectionMethod | None, typer.Option(help="Rule that finds infection.")]
+Infection = Annotated[
+    InfectionMethod | None, typer.Option(help="How infection is found; the network by default.")
+]
 Offset = Annotated[
     float | None, typer.Option(help="What to add to the values to get Hounsfield units.")
 ]

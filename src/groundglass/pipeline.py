@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 from groundglass.checks.content import check_content
 from groundglass.checks.intensity import calibrate
@@ -15,16 +14,24 @@ from groundglass.core.results import CaseResult, InfectionMask, LobeMask, LungMa
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Verdict
 from groundglass.errors import GridMismatchError, GroundglassError
-from groundglass.infection.pictures import PictureConfig, find_in_pictures
-from groundglass.infection.volume import VolumeInfectionConfig, find_infection
+from groundglass.infection.picture import PictureConfig
+from groundglass.infection.volume import VolumeInfectionConfig
 from groundglass.lungs.find import LungConfig, find_lungs
 from groundglass.scoring.burden import measure_burden
+from groundglass.scoring.cross_check import cross_check
 from groundglass.scoring.effects import state_effects
 from groundglass.scoring.severity import score_severity
 from groundglass.systems.area_selection import AreaSelectionConfig, select_by_area
 from groundglass.systems.covid_ctset.selection import select_slices
-from groundglass.systems.identification_severity.infection import find_published_infection
+from groundglass.systems.covid_rate.infection import InfectionNetworkConfig
 from groundglass.systems.identification_severity.statement import state_patient
+from groundglass.systems.infection import (
+    FoundInfection,
+    InfectionSettings,
+    Method,
+    find_in_pictures,
+    find_in_volume,
+)
 
 STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
 
@@ -33,8 +40,11 @@ STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
 class AnalyzeConfig:
     """Everything that can be set about an analysis; each part is documented beside its stage."""
 
-    infection_method: Literal["training-free", "published"] = "training-free"
-    """The mask that is measured: our rule, or the published one to the letter."""
+    infection_method: Method = "network"
+    """The mask that is measured: a network with the surest part of our rule, our rule alone, or the
+    published one to the letter (volumes only)."""
+    cross_check: bool = True
+    """Whether network and rule are both run and set against each other, whichever is measured."""
     hu_offset: float | None = None
     """What to add to the values to get HU, where the source does not say; found out if None."""
     lungs: LungConfig = field(default_factory=LungConfig)
@@ -43,6 +53,8 @@ class AnalyzeConfig:
     """Finding infection in a volume."""
     picture: PictureConfig = field(default_factory=PictureConfig)
     """Lungs and infection of single pictures."""
+    network: InfectionNetworkConfig = field(default_factory=InfectionNetworkConfig)
+    """Infection by a network."""
     selection: AreaSelectionConfig = field(default_factory=AreaSelectionConfig)
     """Choosing slices by lung area."""
 
@@ -104,13 +116,15 @@ def _analyze(
     lobes: LobeMask | None,
     clock: _Clock,
 ) -> CaseResult:
-    lungs, infection = _segment(scan, config, lungs, clock)
+    found = _segment(scan, config, lungs, clock)
+    lungs, infection = found.lungs, found.infection
     with clock.stage("measuring"):
         by_area = select_by_area(lungs, config.selection)
         ctset = select_slices(scan)
-        burden = measure_burden(scan, lungs, infection, lobes, by_area, ctset)
+        measured = measure_burden(scan, lungs, infection, lobes, by_area, ctset)
+        burden, checked = cross_check(measured, found.method, found.others)
         severity = score_severity(burden, lungs, infection, lobes)
-        verdicts = _verdicts(scan, lungs, infection)
+        verdicts = (*_verdicts(scan, lungs, infection), *checked)
         predictions = state_patient(scan, lungs)
     return CaseResult(
         scan=scan,
@@ -122,28 +136,34 @@ def _analyze(
         selection_ctset=ctset,
         verdicts=verdicts,
         provenance=scan.provenance.after("lungs", method=lungs.method).after(
-            "infection", method=infection.method
+            "infection", method=infection.method, **found.model
         ),
         config=config,
         lobes=lobes,
         predictions=predictions,
+        estimates=found.others,
         seconds=clock.seconds,
     )
 
 
 def _segment(
     scan: Scan, config: AnalyzeConfig, lungs: LungMask | None, clock: _Clock
-) -> tuple[LungMask, InfectionMask]:
+) -> FoundInfection:
+    settings = InfectionSettings(
+        method=config.infection_method,
+        cross_check=config.cross_check,
+        volume=config.infection,
+        picture=config.picture,
+        network=config.network,
+    )
     if scan.intensity is not Intensity.HU:
         with clock.stage("finding infection"):
-            return find_in_pictures(scan, config.picture, lungs)
+            return find_in_pictures(scan, lungs, settings)
     if lungs is None:
         with clock.stage("finding lungs"):
             lungs = find_lungs(scan, config.lungs)
     with clock.stage("finding infection"):
-        if config.infection_method == "published":
-            return lungs, find_published_infection(scan, lungs)
-        return lungs, find_infection(scan, lungs, config.infection)
+        return find_in_volume(scan, lungs, settings)
 
 
 def _verdicts(scan: Scan, lungs: LungMask, infection: InfectionMask) -> tuple[Verdict, ...]:

@@ -21,7 +21,7 @@ def run(root: Path, script: str, monkeypatch: pytest.MonkeyPatch, *arguments: st
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("method", ["default", "published"])
+@pytest.mark.parametrize("method", ["default", "published", "network"])
 def test_pictures(  # noqa: PLR0917
     root: Path,
     tmp_path: Path,

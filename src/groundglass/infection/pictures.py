@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,9 +11,9 @@ from groundglass.core.results import RIGHT, InfectionMask, LungMask
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Verdict
 from groundglass.errors import NoLungsError
-from groundglass.infection.picture import PictureConfig, segment_picture
+from groundglass.infection.picture import PictureConfig, PictureResult, segment_picture
 
-__all__ = ["PictureConfig", "find_in_pictures"]
+__all__ = ["PictureConfig", "find_in_pictures", "masks_of_pictures", "segment_pictures"]
 
 METHOD = "training-free, single pictures"
 
@@ -43,7 +44,33 @@ def find_in_pictures(
     NoLungsError
         If no lung is found in any picture.
     """
-    found = [segment_picture(picture, config) for picture in scan.voxels]
+    return masks_of_pictures(scan, segment_pictures(scan, config), lungs)
+
+
+def segment_pictures(scan: Scan, config: PictureConfig | None = None) -> tuple[PictureResult, ...]:
+    """Return what the 2-D rule finds in every picture of a scan."""
+    return tuple(segment_picture(picture, config) for picture in scan.voxels)
+
+
+def masks_of_pictures(
+    scan: Scan, found: Sequence[PictureResult], lungs: LungMask | None = None
+) -> tuple[LungMask, InfectionMask]:
+    """Return lungs and infection of a scan from what was found in its pictures.
+
+    Parameters
+    ----------
+    scan : Scan
+        Pictures of unknown window.
+    found : sequence of PictureResult
+        One for every picture.
+    lungs : LungMask, optional
+        A mask on the same grid; infection outside it is dropped.
+
+    Raises
+    ------
+    NoLungsError
+        If no lung is found in any picture.
+    """
     verdicts = _told(Counter(v for result in found for v in result.findings), len(found))
     mask = np.stack([result.lungs for result in found])
     if not mask.any():

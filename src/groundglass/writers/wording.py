@@ -47,6 +47,7 @@ CHECK_WORDS = {
     "truncated_file": "Truncated file",
     "pixel_integrity": "Pixel integrity",
     "padding": "Padding",
+    "infection_cross_check": "Network and rule",
     "mask_grid": "Grid of the mask files",
 }
 VALUE_WORDS = {

@@ -1,7 +1,8 @@
-"""Lesions of one slice by a network: prepare, run, average views, bring back to full size."""
+"""Lesions of slices by a network: prepare, run, average views, bring back to full size."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ FLIPS: dict[str, tuple[int, ...]] = {"as_is": (), "rows": (1,), "columns": (2,),
 
 Values = NDArray[Any]
 Lungs = NDArray[Any] | None
+Box = tuple[slice, slice]
+"""Rows and columns of a part of a slice."""
 
 
 def estimated_hu(values: Values, window_hu: tuple[float, float] = PICTURE_WINDOW_HU) -> Values:
@@ -59,20 +62,73 @@ def scaled(values: Values, intensity: Intensity, preparation: Preparation) -> ND
 
 
 def prepared(
-    values: Values, intensity: Intensity, lungs: Lungs, preparation: Preparation
+    values: Values,
+    intensity: Intensity,
+    lungs: Lungs,
+    preparation: Preparation,
+    box: Box | None = None,
 ) -> NDArray[np.float32]:
     """Return the network's input for a slice, shape (rows, columns) of the network.
 
-    Without a lung mask nothing is set to 0, whatever the preparation asks for.
+    Without a lung mask nothing is set to 0, whatever the preparation asks for. Tones come from the
+    whole slice; what is given to the network is its part in ``box``.
     """
     tones = scaled(values, intensity, preparation)
     if preparation.zero_outside_lungs and lungs is not None:
         tones = tones * (lungs > 0)
-    return resized(tones, preparation.size)
+    return resized(tones if box is None else tones[box], preparation.size)
+
+
+def network_maps(
+    model: Model,
+    images: NDArray[np.float32],
+    views: Sequence[str] | None = None,
+    batch: int = 4,
+) -> NDArray[np.float32]:
+    """Return the probability of each label for prepared slices, at the network's size.
+
+    Parameters
+    ----------
+    model : Model
+        Opened network.
+    images : ndarray
+        (slices, rows, columns) as ``prepared`` makes them.
+    views : sequence of str, optional
+        Views to average; the card's where not given.
+    batch : int
+        Most pictures in one call.
+
+    Returns
+    -------
+    ndarray
+        (slices, labels, rows, columns) in 0..1.
+    """
+    axes = [FLIPS[view] for view in (views or model.card.preparation.views)]
+    stack = images[:, None]
+    total: NDArray[np.float32] | None = None
+    for turned in axes:
+        answers = np.concatenate(
+            [
+                np.flip(model.run(np.flip(part, _of_stack(turned))), _of_stack(turned))
+                for part in np.array_split(stack, -(-len(stack) // batch))
+            ]
+        )
+        total = answers if total is None else total + answers
+    assert total is not None
+    return np.asarray(total / len(axes), np.float32)
+
+
+def _of_stack(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return axes of one picture as those of a stack of pictures."""
+    return tuple(axis + 1 for axis in axes)
 
 
 def infection_map(
-    model: Model, values: Values, intensity: Intensity, lungs: Lungs = None
+    model: Model,
+    values: Values,
+    intensity: Intensity,
+    lungs: Lungs = None,
+    box: Box | None = None,
 ) -> NDArray[np.float32]:
     """Return the probability of each label in each pixel.
 
@@ -86,19 +142,19 @@ def infection_map(
         Which of the two.
     lungs : ndarray, optional
         Lung mask of the same shape.
+    box : tuple of slice, optional
+        Rows and columns the network is shown; all where not given.
 
     Returns
     -------
     ndarray
-        (labels, rows, columns) in 0..1.
+        (labels, rows, columns) in 0..1; 0 outside the box.
     """
-    preparation = model.card.preparation
-    image = prepared(values, intensity, lungs, preparation)
-    views = [np.flip(image[None], FLIPS[view]) for view in preparation.views]
-    answers = model.run(np.stack(views))
-    back = [
-        np.flip(answer, FLIPS[view])
-        for view, answer in zip(preparation.views, answers, strict=True)
-    ]
-    mean = np.mean(back, axis=0)
-    return np.stack([resized(one, values.shape) for one in mean])
+    image = prepared(values, intensity, lungs, model.card.preparation, box)
+    mean = network_maps(model, image[None])[0]
+    if box is None:
+        return np.stack([resized(one, values.shape) for one in mean])
+    full = np.zeros((len(mean), *values.shape), np.float32)
+    for one, target in zip(mean, full, strict=True):
+        target[box] = resized(one, target[box].shape)
+    return full
