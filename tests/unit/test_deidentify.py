@@ -193,8 +193,8 @@ def test_dates_keep_their_distance(tmp_path: Path) -> None:
     slices = make_slices(block((2, 64, 64)))
     slices[0].StudyDate, slices[0].StudyTime = "20200228", "235959"
     slices[1].StudyDate, slices[1].StudyTime = "20200301", "000001"
-    for dataset in slices:
-        dataset.PatientAge = "093Y"
+    for dataset, age in zip(slices, ("093Y", "045Y"), strict=True):
+        dataset.PatientAge = age
     source = save(slices, tmp_path / "source")
     deidentify(Job(source, tmp_path / "out", frozenset({Keep.DATES, Keep.AGE_SEX})))
     first, second = sorted(read(copies(tmp_path / "out")), key=lambda d: d.InstanceNumber)
@@ -204,6 +204,7 @@ def test_dates_keep_their_distance(tmp_path: Path) -> None:
     assert moments[1] - moments[0] == np.timedelta64(24 * 3600 + 2, "s")
     assert not first.PatientBirthDate
     assert (first.PatientAge, first.PatientSex) == ("090Y", "O")
+    assert second.PatientAge == "045Y"
     codes = [item.CodeValue for item in first.DeidentificationMethodCodeSequence]
     assert codes == ["113100", "113108", "113107"]
 

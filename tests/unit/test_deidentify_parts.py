@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
+from groundglass.cli_deidentify import Kept
 from groundglass.deidentify import burned_in
 from groundglass.deidentify.codes import UNKNOWN_CODE, clean_code, public_codes
 from groundglass.deidentify.copy import file_bytes
@@ -27,8 +28,10 @@ from groundglass.deidentify.walk import Cleaner, Subject, gather, temporal_value
 from groundglass.deidentify.words import Sought, harmless, harmless_part
 from groundglass.errors import ExportError
 from groundglass.phantom import Chest, build_chest
-from tests.phi import with_text
-from tests.series import block, make_slices, save
+from tests.fuzzing.case import Case
+from tests.fuzzing.dicom import cases
+from tests.phi import element, with_text
+from tests.series import SECRETS, block, make_slices, save
 
 SHIFT = Shift(-400, 7200)
 NAMES = Pseudonyms(b"k" * 32)
@@ -292,3 +295,36 @@ def test_a_cut_file_and_a_header_alone_are_held_back(tmp_path: Path) -> None:
     summary = deidentify(Job(source, tmp_path / "out"))
     assert summary.written == 0
     assert summary.held == {"pixel data cut off": 1, "image without pixel data": 1}
+
+
+def test_text_where_numbers_belong_is_emptied(tmp_path: Path) -> None:
+    (dataset,) = make_slices(block((1, 64, 64)))
+    dataset.add(element(0x00180060, "LO", "of Miller"))
+    dataset.add(element(0x00181100, "DS", "123456789012"))
+    dataset.add(element(0x00180050, "LO", "5.0"))
+    source = save([dataset], tmp_path / "source")
+    deidentify(Job(source, tmp_path / "out"))
+    after = pydicom.dcmread(next((tmp_path / "out").rglob("*.dcm")))
+    assert not after.KVP
+    assert not after.ReconstructionDiameter
+    assert after.SliceThickness == "5.0"
+
+
+def test_the_command_offers_every_option() -> None:
+    assert {option.value for option in Kept} == {option.value for option in Keep}
+
+
+BROKEN = [case for case in cases() if case.group in ("dicom-header", "dicom-bytes")][::9]
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.id)
+def test_broken_files_cost_themselves_only(case: Case, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    case.make(source)
+    for path in sorted(source.iterdir())[3:]:
+        path.unlink()
+    summary = deidentify(Job(source, tmp_path / "out", frozenset(Keep)))
+    assert summary.written + summary.held.total() + summary.left_out.total() == summary.found
+    content = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm"))
+    assert not any(secret.encode() in content for secret in SECRETS)

@@ -16,7 +16,6 @@ from groundglass.deidentify.dates import shift_moment, shift_pair
 from groundglass.deidentify.rules import TEMPORAL, Keep, Rule, RuleBook, rule_book
 from groundglass.deidentify.secret import Pseudonyms, Shift
 from groundglass.deidentify.values import (
-    BINARY,
     DUMMIES,
     NUMERALS,
     TEXT,
@@ -43,6 +42,9 @@ SEXES = frozenset({"M", "F", "O"})
 SOP_CLASS = 0x00080016
 OLDEST_YEARS = 89
 """Highest age that is kept; older patients are few enough to be told by their age."""
+_TAKEN_OUT = frozenset({Rule.REMOVE, Rule.EMPTY, Rule.DUMMY, Rule.WORDS})
+_TERMS = frozenset({"AS", "CS"})
+"""Ages and terms of lists, which are no names and stand in many places."""
 MAX_DEPTH = 32
 """Most sequences inside one another; deeper ones are removed."""
 
@@ -155,12 +157,12 @@ class Cleaner:
         if vr == "SQ":
             return self._into(dataset, tag, place)
         value = bytes_of(dataset, tag)
-        if vr in NUMERALS:
+        if vr in NUMERALS or (vr in TEXT and not _may_be_text(tag)):
             if is_number(value):
                 return Action.KEPT
             put_empty(dataset, tag, vr)
             return Action.CLEANED
-        if vr in BINARY and self.tells(value, binary=True):
+        if vr not in TEXT and self.tells(value, binary=True):
             put_dummy(dataset, tag, vr)
             return Action.CLEANED
         if vr in TEXT and self.tells(value):
@@ -305,7 +307,7 @@ def gather(dataset: Dataset, book: RuleBook, sought: Sought) -> None:
         if vr == "SQ":
             for item in items_of(dataset, tag) or ():
                 gather(item, book, sought)
-        elif book.rule(tag, vr) not in (Rule.KEEP, Rule.UID) and vr in TEXT:
+        elif book.rule(tag, vr) in _TAKEN_OUT and vr in TEXT - _TERMS:
             sought.add(bytes_of(dataset, tag), name=vr == "PN")
 
 
@@ -333,6 +335,11 @@ def _time_tags() -> Mapping[int, int]:
         if dictionary_VR(tag) == "DA" and partner and dictionary_VR(partner) == "TM":
             found[int(tag)] = int(partner)
     return found
+
+
+def _may_be_text(tag: int) -> bool:
+    """Return whether the standard lets an attribute hold text, whatever the file says."""
+    return dictionary_VR(tag)[:2] in TEXT | TEMPORAL | {"UI"}
 
 
 def _is_about_subject(item: Dataset) -> bool:
