@@ -180,8 +180,11 @@ def test_classes_are_measured_by_both_decisions(tmp_path: Path) -> None:
     assert [row[0] for row in table.rows] == ["vote", "mean"]
     assert all(int(item["slices"] or 0) > 0 for item in found.items)
     assert json.loads(found.to_json())["published"]["rows"]
-    for name in ("Train", "Test"):
-        assert (tmp_path / name).is_dir()
+    for file in (tmp_path / "Test" / "SET1" / "T1-003").iterdir():
+        file.write_bytes(b"damaged")
+    worse = classes_task(tmp_path, model)
+    assert worse.items[2]["vote"] == worse.items[2]["mean"] == "undetermined"
+    assert worse.notes[0].startswith("patient T1-003 counts as undetermined")
     (tmp_path / "test_labels.csv").unlink()
     with pytest.raises(ReadError, match="no patient has a label"):
         classes_task(tmp_path, model)

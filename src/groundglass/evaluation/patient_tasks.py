@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,18 @@ import numpy as np
 
 from groundglass.checks.intensity import calibrate
 from groundglass.core.progress import OnProgress, Progress, silent
-from groundglass.core.results import CaseResult, LungMask
-from groundglass.core.scan import Scan
+from groundglass.core.results import CaseResult
 from groundglass.datasets.ctss import read_ctss
 from groundglass.datasets.mosmed import GRADES, read_mosmed
 from groundglass.datasets.patients import CLASSES, PatientScan
 from groundglass.datasets.spgc import TEST, read_spgc_test, read_spgc_train
-from groundglass.errors import GroundglassError, ReadError
+from groundglass.errors import (
+    GroundglassError,
+    NoLungsError,
+    NotAnalyzableError,
+    ReadError,
+    UncalibratedError,
+)
 from groundglass.evaluation.agreement import MEANING, Agreement, agreement
 from groundglass.evaluation.infection_tasks import SYSTEM
 from groundglass.evaluation.patient_figures import auc_table, class_table, confusion
@@ -47,12 +52,14 @@ CONFIGS: Mapping[Method, AnalyzeConfig] = {
 LOW_DOSE = ("COVID-19", "NORMAL")
 """Classes of the low-dose sets, in the order of the decision's shares."""
 
-Classify = Callable[[Scan, LungMask], SliceAnswers]
+NO_ANSWERS = SliceAnswers(np.zeros(0, np.intp), np.zeros((0, len(CLASSES)), np.float32))
+ScanError = (ReadError, NotAnalyzableError, UncalibratedError, NoLungsError)
+"""What may be wrong with one scan."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Called:
-    """A patient with both decisions; without answers where the scan could not be read."""
+    """A patient with both decisions."""
 
     patient: PatientScan
     vote: Decision
@@ -90,9 +97,13 @@ def classes_task(
     called: list[_Called] = []
     for number, patient in enumerate(patients):
         on_progress(Progress("classifying", number, len(patients)))
-        scan = calibrate(read_scan(patient.path))
-        answers = classify_slices(model, scan, find_lungs(scan), config)
-        called.append(_call(patient, answers, scan.shape[0], config.temperature, low_dose=low_dose))
+        try:
+            scan = calibrate(read_scan(patient.path))
+            answers, slices = classify_slices(model, scan, find_lungs(scan), config), scan.shape[0]
+        except ScanError as error:
+            answers, slices = NO_ANSWERS, 0
+            notes += (f"patient {patient.patient} counts as undetermined: {error}",)
+        called.append(_call(patient, answers, slices, config.temperature, low_dose=low_dose))
     return _classes_result(called, model.card.name, notes, low_dose=low_dose)
 
 
@@ -117,7 +128,7 @@ def _call(
     patient: PatientScan, answers: SliceAnswers, slices: int, temperature: float, *, low_dose: bool
 ) -> _Called:
     best = answers.probabilities.argmax(axis=1) if len(answers.index) else np.zeros(0, np.intp)
-    labels, hits, labelled = patient.labels_of(slices), 0, 0
+    labels, hits, labelled = patient.labels_of(slices) if best.size else None, 0, 0
     if labels is not None and patient.label is not None:
         wanted = np.where(labels[answers.index], CLASSES.index(patient.label), 0)
         hits, labelled = int((best == wanted).sum()), int(best.size)

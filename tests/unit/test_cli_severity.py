@@ -1,0 +1,61 @@
+"""The commands of identification and severity: tasks, models, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from groundglass.cli import app
+from groundglass.datasets import covid_semiseg, spgc
+from groundglass.models.catalogue import FOLDER_VARIABLE
+from tests.unit.test_patient_statement import install
+
+SYSTEM = "identification-severity"
+
+
+@pytest.fixture(autouse=True)
+def _own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+
+
+def test_a_task_is_measured_and_written(tmp_path: Path) -> None:
+    covid_semiseg.write_fake(tmp_path, np.random.default_rng(0))
+    arguments = ["evaluate", SYSTEM, "--data", str(tmp_path), "--task", "infection-48"]
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, [*arguments, "--json", "-o", str(out)])
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert (found["task"], found["model"], found["n"]) == ("infection-48", "ours", 2)
+    assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == found
+    shown = CliRunner().invoke(app, [*arguments, "--model", "published", "--quiet"])
+    assert "per_patient" in shown.stdout
+    assert "n/a" in shown.stdout
+
+
+def test_an_unknown_task_is_wrong_use(tmp_path: Path) -> None:
+    for more in ((), ("--task", "lobes")):
+        done = CliRunner().invoke(app, ["evaluate", SYSTEM, "--data", str(tmp_path), *more])
+        assert done.exit_code == 2
+
+
+def test_classes_need_a_classifier_named_or_installed(tmp_path: Path) -> None:
+    spgc.write_fake(tmp_path, np.random.default_rng(0), patients=1, slices=6)
+    arguments = ["evaluate", SYSTEM, "--data", str(tmp_path), "--task", "spgc"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert f"groundglass train {SYSTEM}" in done.stderr
+    install(tmp_path / "models")
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["model"] == "threeway"
+
+
+def test_training_refuses_another_layout_and_fold(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    arguments = ["train", SYSTEM, "--data", str(tmp_path), "-o", str(tmp_path / "run")]
+    assert CliRunner().invoke(app, arguments).exit_code == 1
+    assert CliRunner().invoke(app, [*arguments, "--fold", "9"]).exit_code == 2
