@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +52,17 @@ WAYS = ("vote", "mean", "attention")
 """Ways of deciding a patient."""
 LIBRARIES = ("torch", "timm", "safetensors", "onnxscript")
 STOPPED = 130
+MOST_COLUMNS = 6
+"""A table with more is turned on its side to be printed."""
 
 
 @dataclass(frozen=True)
 class TaskRequest:
     """What to measure."""
 
-    task: str
+    system: str
+    """Name of the system, which must be this one."""
+    task: str | None
     """One of ``TASKS``."""
     data: Path
     """Folder of the data set."""
@@ -76,8 +81,12 @@ class TaskRequest:
 @plainly
 def run_task(request: TaskRequest, *, as_json: bool) -> int:
     """Measure a task, show or print, return the exit code."""
+    if request.system != SYSTEM:
+        msg = f"--task is for {SYSTEM}; {request.system} has none"
+        raise typer.BadParameter(msg)
     if request.task not in TASKS:
-        msg = f"tasks of {SYSTEM} are {', '.join(TASKS)} (--task); found '{request.task}'"
+        named = "none" if request.task is None else f"'{request.task}'"
+        msg = f"tasks of {SYSTEM} are {', '.join(TASKS)} (--task); found {named}"
         raise typer.BadParameter(msg)
     try:
         with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
@@ -94,20 +103,21 @@ def run_task(request: TaskRequest, *, as_json: bool) -> int:
 
 
 def _measured(request: TaskRequest, on_progress: OnProgress) -> TaskResult:
-    if request.task in CLASSIFICATION:
+    task = str(request.task)
+    if task in CLASSIFICATION:
         model = Model(load_catalogue().find(_classifier(request.model)), request.threads)
-        low_dose = request.task == "ldct"
+        low_dose = task == "ldct"
         return classes_task(request.data, model, low_dose=low_dose, on_progress=on_progress)
     method = Method.OURS if request.model is None else Method.NETWORK
     if request.model in set(Method):
         method = Method(request.model)
-    if request.task in INFECTION:
+    if task in INFECTION:
         options = TaskOptions(method, seed=request.seed)
         if method is Method.NETWORK:
             named = "default" if request.model in {None, Method.NETWORK} else str(request.model)
             options = replace(options, network=open_network(named, request.threads))
-        return INFECTION[request.task](request.data, options, on_progress)
-    work = grades_task if request.task == "mosmed" else scores_task
+        return INFECTION[task](request.data, options, on_progress)
+    work = grades_task if task == "mosmed" else scores_task
     return work(request.data, method, seed=request.seed, on_progress=on_progress)
 
 
@@ -139,10 +149,14 @@ def show_result(found: TaskResult, files: tuple[Path, ...]) -> None:
 
 
 def _printed(one: NumberTable) -> Table:
+    """Return a table for the terminal, turned on its side where it would be too wide."""
     table = Table(title=one.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, head in enumerate(one.columns):
-        table.add_column(head, justify="right" if place else "left", overflow="fold")
-    for row in one.rows:
+    lines: list[tuple[Cell, ...]] = [one.columns, *one.rows]
+    if len(one.columns) > MOST_COLUMNS:
+        lines = list(zip(*lines, strict=True))
+    for place, head in enumerate(lines[0]):
+        table.add_column(str(head), justify="right" if place else "left", overflow="fold")
+    for row in lines[1:]:
         table.add_row(*(told(cell) for cell in row))
     return table
 
@@ -169,11 +183,18 @@ class PatientRequest:
     """Seed of all chance."""
     quiet: bool = False
     """Say nothing but errors."""
+    unused: Mapping[str, object] = field(default_factory=dict)
+    """Options of other systems, by name; one that was given is refused."""
 
 
 @plainly
 def run_patient_training(request: PatientRequest) -> int:
     """Train the classifier of patients, show how those held out are called, return the code."""
+    given = [name for name, value in request.unused.items() if value not in {None, False}]
+    if given:
+        option = given[0].replace("_", "-")
+        msg = f"--{option} is not for {SYSTEM}"
+        raise typer.BadParameter(msg)
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         msg = f"training needs {', '.join(missing)}: pip install 'groundglass[train]'"

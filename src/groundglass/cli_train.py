@@ -89,6 +89,15 @@ ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
 ]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK",
+        help="Published task of identification-severity: infection-48, infection-638, "
+        "infection-mosmed, spgc, mosmed, ldct or ctss; --model is published, ours, network or a "
+        "model.",
+    ),
+]
 NoTrain = Annotated[bool, typer.Option("--no-train", help="Measure the model; never train.")]
 Split = Annotated[str | None, typer.Option(help="Part of the data set: test, train or pseudo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
@@ -104,6 +113,10 @@ PairFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the pa
 Mode = Annotated[
     PairMode, typer.Option(help="Aligned by the lungs, or as the published code does.")
 ]
+
+
+PATIENTS = "identification-severity"
+"""The system whose tasks and classifier are of patients, not of slices."""
 
 
 def add_bench(app: typer.Typer) -> None:
@@ -142,6 +155,13 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     asked = {"model": model, "loss": loss, "published_leak": published_leak}
     choices = {name: value for name, value in asked.items() if value is not None}
     place = out or Path("runs") / f"{system}-{preset.value}"
+    if system == PATIENTS:
+        from groundglass import cli_severity  # noqa: PLC0415
+
+        unused = {**asked, "enhance": enhance, "pairs": pairs, "allow_leak": allow_leak}
+        own = (preset.value, init, recipe, fold, resume, seed, quiet, unused)
+        code = cli_severity.run_patient_training(cli_severity.PatientRequest(data, place, *own))
+        raise typer.Exit(code)
     told = (fold, init, recipe, resume, allow_leak, seed, quiet, pairs, choices)
     request = cli_bench.TrainRequest(system, data, place, preset.value, *told)
     hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
@@ -152,6 +172,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     system: System,
     data: Data,
     model: ModelName = None,
+    task: TaskName = None,
     no_train: NoTrain = False,
     split: Split = None,
     as_json: AsJson = False,
@@ -173,6 +194,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     from groundglass import cli_bench, cli_evaluate  # noqa: PLC0415 - keeps --help quick
 
     quiet = quiet or as_json
+    if system == PATIENTS or task is not None:
+        from groundglass import cli_severity  # noqa: PLC0415
+
+        asked = cli_severity.TaskRequest(system, task, data, model, out, threads, seed, quiet)
+        raise typer.Exit(cli_severity.run_task(asked, as_json=as_json))
     training = cli_bench.TrainRequest(
         system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )

@@ -32,7 +32,8 @@ def test_a_task_is_measured_and_written(tmp_path: Path) -> None:
     assert (found["task"], found["model"], found["n"]) == ("infection-48", "ours", 2)
     assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == found
     shown = CliRunner().invoke(app, [*arguments, "--model", "published", "--quiet"])
-    assert "per_patient" in shown.stdout
+    assert "sensitivity" in shown.stdout
+    assert "slice_mean" in shown.stdout
     assert "n/a" in shown.stdout
 
 
@@ -40,6 +41,8 @@ def test_an_unknown_task_is_wrong_use(tmp_path: Path) -> None:
     for more in ((), ("--task", "lobes")):
         done = CliRunner().invoke(app, ["evaluate", SYSTEM, "--data", str(tmp_path), *more])
         assert done.exit_code == 2
+    other = ["evaluate", "covid-rate", "--data", str(tmp_path), "--task", "spgc"]
+    assert CliRunner().invoke(app, other).exit_code == 2
 
 
 def test_classes_need_a_classifier_named_or_installed(tmp_path: Path) -> None:
@@ -59,3 +62,4 @@ def test_training_refuses_another_layout_and_fold(tmp_path: Path) -> None:
     arguments = ["train", SYSTEM, "--data", str(tmp_path), "-o", str(tmp_path / "run")]
     assert CliRunner().invoke(app, arguments).exit_code == 1
     assert CliRunner().invoke(app, [*arguments, "--fold", "9"]).exit_code == 2
+    assert CliRunner().invoke(app, [*arguments, "--enhance"]).exit_code == 2
