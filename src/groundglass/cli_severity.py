@@ -117,6 +117,9 @@ def _measured(request: TaskRequest, on_progress: OnProgress) -> TaskResult:
             named = "default" if request.model in {None, Method.NETWORK} else str(request.model)
             options = replace(options, network=open_network(named, request.threads))
         return INFECTION[task](request.data, options, on_progress)
+    if method is Method.NETWORK and request.model not in {None, Method.NETWORK}:
+        msg = f"the task {task} takes --model published, ours or network, not a file"
+        raise typer.BadParameter(msg)
     work = grades_task if task == "mosmed" else scores_task
     return work(request.data, method, seed=request.seed, on_progress=on_progress)
 

@@ -45,10 +45,11 @@ from groundglass.systems.identification_severity.vote import (
 )
 
 CONFIGS: Mapping[Method, AnalyzeConfig] = {
-    Method.PUBLISHED: AnalyzeConfig(infection_method="published"),
-    Method.OURS: AnalyzeConfig(infection_method="training-free"),
+    Method.PUBLISHED: AnalyzeConfig(infection_method="published", cross_check=False),
+    Method.OURS: AnalyzeConfig(infection_method="training-free", cross_check=False),
+    Method.NETWORK: AnalyzeConfig(infection_method="network", cross_check=False),
 }
-"""How a scan is analyzed, by method."""
+"""How a scan is analyzed, by method; the network is the default one."""
 LOW_DOSE = ("COVID-19", "NORMAL")
 """Classes of the low-dose sets, in the order of the decision's shares."""
 
@@ -264,9 +265,6 @@ def scores_task(
 def _analyzed(
     patients: Sequence[PatientScan], method: Method, on_progress: OnProgress
 ) -> tuple[list[tuple[PatientScan, CaseResult]], tuple[str, ...]]:
-    if method not in CONFIGS:
-        msg = f"whole scans are measured by {', '.join(CONFIGS)}; '{method}' sees single slices"
-        raise ReadError(msg)
     cases, left_out = [], []
     for number, patient in enumerate(patients):
         on_progress(Progress("analyzing", number, len(patients)))

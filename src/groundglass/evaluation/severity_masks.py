@@ -16,6 +16,7 @@ from groundglass.lungs.find import find_lungs
 from groundglass.models.catalogue import DEFAULT, load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.fallback_lungs import fallback_lungs
+from groundglass.systems.covid_rate.infection import find_infection_by_network
 from groundglass.systems.covid_rate.method import infection_map
 from groundglass.systems.identification_severity.infection import published_infection
 from groundglass.systems.identification_severity.presets import SEGMENTATION, Preset
@@ -100,21 +101,19 @@ def volume_masks(
     method : Method
         Which model.
     network : Model or None
-        Needed for ``NETWORK``; it sees every slice that holds lung.
+        Needed for ``NETWORK``, which is as in an analysis: with the surest part of our rule.
     preset : Preset
         Variant of the published rule.
     """
     lungs = find_lungs(scan)
-    if method is Method.OURS:
-        return lungs.labels, find_infection(scan, lungs).labels > 0
-    hu = scan.hu()
     if method is Method.PUBLISHED:
-        return lungs.labels, np.asarray(published_infection(hu, lungs.labels, preset).mask)
-    found = np.zeros(hu.shape, dtype=bool)
-    for index in np.flatnonzero(lungs.labels.any(axis=(1, 2))):
-        lung = lungs.labels[index] > 0
-        found[index] = _by_network(network, hu[index], Intensity.HU, lung) & lung
-    return lungs.labels, found
+        found = published_infection(scan.hu(), lungs.labels, preset)
+        return lungs.labels, np.asarray(found.mask)
+    rule = find_infection(scan, lungs)
+    if method is Method.NETWORK:
+        assert network is not None
+        rule = find_infection_by_network(scan, lungs, rule, network)
+    return lungs.labels, np.asarray(rule.labels > 0)
 
 
 def _by_network(
