@@ -254,7 +254,8 @@ def _notes(run: PatientRun) -> tuple[str, ...]:
     spent = run.spent
     told = (
         f"features of {spent.made} patients were made, {spent.slices} slices, "
-        f"{spent.preparing_seconds:.0f} s preparing and {spent.network_seconds:.0f} s network; "
+        f"{spent.preparing_seconds:.0f} s of the processor preparing and "
+        f"{spent.network_seconds:.0f} s in the network; "
         f"{spent.kept} were there already"
     )
     if not run.chosen_on_held:
