@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from groundglass.models.card import ModelCard, Preparation, Task, card_path, sha256_of, write_card
+from groundglass.models.card import (
+    ModelCard,
+    Preparation,
+    Scale,
+    Task,
+    card_path,
+    sha256_of,
+    write_card,
+)
 
 
 def onnx_bytes(
@@ -71,3 +79,35 @@ def write_model(folder: Path, **changes: Any) -> Path:
     path.write_bytes(data)
     write_card(card, card_path(path))
     return path
+
+
+def write_regressor(folder: Path, **changes: Any) -> None:
+    """Write a network that answers 100 times the mean of its input, with its card."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["flat"]),
+            helper.make_node("Mul", ["flat", "hundred"], ["percent"]),
+        ],
+        "brightness",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 64, 64])],
+        [helper.make_tensor_value_info("percent", TensorProto.FLOAT, ["n", 1])],
+        [helper.make_tensor("hundred", TensorProto.FLOAT, [1], [100.0])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    content = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    card = card_for(
+        content,
+        name="bright",
+        task=Task.PERCENT,
+        system="per-covid-19",
+        labels=("percent",),
+        thresholds={},
+        preparation=Preparation(Scale.BYTES, (-1350.0, 150.0), (64, 64)),
+        **changes,
+    )
+    folder.mkdir()
+    (folder / "bright.onnx").write_bytes(content)
+    write_card(card, card_path(folder / "bright.onnx"))

@@ -29,11 +29,11 @@ from groundglass.evaluation.percent_figures import (
     subject_means,
 )
 from groundglass.evaluation.percent_page import bland_altman, scatter
-from groundglass.models.card import Fit, Preparation, Scale, Task, card_path, write_card
+from groundglass.models.card import Fit, Preparation, Scale
 from groundglass.models.catalogue import FOLDER_VARIABLE
 from groundglass.systems.per_covid_19.published import BEST, CHALLENGE, TABLE, published_for
 from groundglass.systems.pictures import Lazy, input_of, planes_of, slice_input, targets_of
-from tests.networks import card_for
+from tests.networks import write_regressor
 
 FOLDS = {
     1: (853, 36, 21.21, 139),
@@ -282,38 +282,6 @@ def test_slices_are_read_when_needed_and_kept_while_there_is_room(original: Path
     assert lazy[0] is first
     assert lazy[1] is not lazy[1]
     assert targets_of(items).tolist() == pytest.approx([item.target for item in items])
-
-
-def write_regressor(folder: Path, **changes: Any) -> None:
-    """Write a network that answers 100 times the mean of its input, with its card."""
-    onnx = pytest.importorskip("onnx")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    graph = helper.make_graph(
-        [
-            helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
-            helper.make_node("Flatten", ["mean"], ["flat"]),
-            helper.make_node("Mul", ["flat", "hundred"], ["percent"]),
-        ],
-        "brightness",
-        [helper.make_tensor_value_info("image", kinds.FLOAT, ["n", 1, 64, 64])],
-        [helper.make_tensor_value_info("percent", kinds.FLOAT, ["n", 1])],
-        [helper.make_tensor("hundred", kinds.FLOAT, [1], [100.0])],
-    )
-    opsets = [helper.make_opsetid("", 17)]
-    content = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
-    card = card_for(
-        content,
-        name="bright",
-        task=Task.PERCENT,
-        system="per-covid-19",
-        labels=("percent",),
-        thresholds={},
-        preparation=Preparation(Scale.BYTES, (-1350.0, 150.0), (64, 64)),
-        **changes,
-    )
-    folder.mkdir()
-    (folder / "bright.onnx").write_bytes(content)
-    write_card(card, card_path(folder / "bright.onnx"))
 
 
 def run(*arguments: object) -> Result:

@@ -11,7 +11,9 @@ from groundglass.core.results import Estimate, LungMask, PercentEstimate
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.datasets.slices import Slice
-from groundglass.models.card import ModelCard
+from groundglass.errors import WeightsError
+from groundglass.models.card import ModelCard, Task
+from groundglass.models.catalogue import load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import answers
 
@@ -136,6 +138,55 @@ def _about(scan: Scan, card: ModelCard) -> str:
         low, high = card.preparation.window_hu
         text += f" Slices were cut to the lungs and shown in the window {low:.0f} to {high:.0f} HU."
     return text.strip()
+
+
+def state_percent(
+    scan: Scan, lungs: LungMask, masked: Estimate, config: PercentConfig | None = None
+) -> tuple[tuple[PercentEstimate, ...], tuple[Verdict, ...]]:
+    """Return a regressor's percentage of a scan and what must be said beside it.
+
+    Parameters
+    ----------
+    scan : Scan
+        In HU, or of pictures.
+    lungs : LungMask
+        On the scan's grid.
+    masked : Estimate
+        Infected share of both lungs by the mask that is measured.
+    config : PercentConfig, optional
+
+    Returns
+    -------
+    estimates : tuple of PercentEstimate
+        One, or none where the regressor is left out.
+    verdicts : tuple of Verdict
+        That it was trained on pictures, and that it disagrees with the mask.
+
+    Raises
+    ------
+    ModelError
+        If the model named is not there, not sound, or does not answer percentages.
+    """
+    config = config or PercentConfig()
+    if config.model is None:
+        return (), ()
+    found = estimate_percent(scan, lungs, open_regressor(config.model), config)
+    return (found,), judge_percent(found, masked.value, scan.intensity, config)
+
+
+def open_regressor(name: str) -> Model:
+    """Return an opened regressor of percentages.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name, its file is another one, or it answers something else.
+    """
+    model = Model(load_catalogue().find(name, SYSTEM))
+    if model.card.task is not Task.PERCENT:
+        msg = f"model {model.card.name} answers {model.card.task}, a percentage is needed"
+        raise WeightsError(msg)
+    return model
 
 
 def judge_percent(

@@ -22,15 +22,15 @@ class PercentAugmentConfig:
     """Largest natural logarithm of the change of height against width."""
     shift: float = 0.05
     """Largest shift as a share of the picture."""
-    gamma: float = 0.2
+    gamma: float = 0.08
     """Largest natural logarithm of the exponent of the tone curve."""
-    gain: float = 0.12
+    gain: float = 0.05
     """Largest natural logarithm of the gain."""
     noise: float = 0.03
     """Largest standard deviation of the added noise, in tones."""
     blur: float = 0.3
     """Share of pictures that are blurred or sharpened."""
-    mixup: float = 0.3
+    mixup: float = 0.2
     """Parameter of the Beta distribution by which two pictures and percentages are mixed; 0 not
     to mix."""
 

@@ -36,11 +36,11 @@ class SmallConfig:
     """Sizes of the network."""
     augment: PercentAugmentConfig = field(default_factory=PercentAugmentConfig)
     """Ranges of the random changes."""
-    loss: Loss = Loss.HUBER
+    loss: Loss = Loss.DYNAMIC_HUBER
     """``mse``, ``huber`` or ``dynamic-huber``; Huber's are divided by their threshold."""
-    thresholds: LossConfig = field(default_factory=lambda: LossConfig(fixed=3.0))
+    thresholds: LossConfig = field(default_factory=LossConfig)
     """Thresholds of the loss."""
-    epochs: int = 16
+    epochs: int = 14
     """Passes over the slices."""
     batch: int = 32
     """Slices of a step."""
