@@ -63,15 +63,13 @@ def test_slices_of_pictures_are_weighted_by_their_lung(tmp_path: Path) -> None:
     tones = np.array([51, 102, 204], np.uint8)  # 20, 40 and 80 %
     scan, lungs = a_scan(np.full((3, 20, 20), tones[:, None, None]), Intensity.DISPLAY)
     model = opened(tmp_path / "m", scores=SCORES)
-    found = estimate_percent(scan, lungs, model, PercentConfig(least_area_share=0.0))
+    found = estimate_percent(scan, lungs, model)
     assert found.slices_percent == pytest.approx((20, 40, 80), abs=0.01)
     weighted = (20 * 16 + 40 * 64 + 80 * 144) / 224
     assert found.percent.value == pytest.approx(weighted, abs=0.01)
     assert found.percent.low == pytest.approx(weighted - 8, abs=0.01)
     assert found.percent.high == pytest.approx(weighted + 12, abs=0.01)
     assert "the plain mean is 46.7 %" in found.note
-    some = estimate_percent(scan, lungs, model, PercentConfig(least_area_share=0.3))
-    assert some.slices_percent[0] is None
     assert judge_percent(found, 60.0, Intensity.DISPLAY) == ()
 
 
@@ -84,7 +82,11 @@ def test_volumes_are_windowed_and_not_every_slice_is_read(tmp_path: Path) -> Non
     found = estimate_percent(scan, lungs, opened(tmp_path / "m"), config)
     assert found.percent.value == pytest.approx(40, abs=0.2)
     assert (found.percent.low, found.percent.high) == (None, None)
-    assert [value is None for value in found.slices_percent] == [False, True, True, False]
+    assert found.slices_percent == ()
+    assert found.note.startswith("Mean of 2 of 4 slices")
+    whole = PercentConfig(margin_share=0.0, least_area_share=0.0)
+    every = estimate_percent(scan, lungs, opened(tmp_path / "n"), whole)
+    assert len(every.slices_percent) == 4
     assert "-1350 to 150 HU" in found.note
     (domain,) = judge_percent(found, 35.0, Intensity.HU)
     assert domain.check == "regressor_domain"

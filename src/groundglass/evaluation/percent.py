@@ -1,4 +1,4 @@
-"""Models of percentages measured: the model, constants, and the percentage of our own mask."""
+"""Models of percentages measured beside constants and the percentages of our own masks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from groundglass.core.progress import OnProgress, Progress
-from groundglass.datasets.slices import SliceItem, SliceSet
-from groundglass.evaluation.evaluate import Options
+from groundglass.core.scan import Intensity
+from groundglass.datasets.slices import Slice, SliceItem, SliceSet
+from groundglass.errors import UnknownModelError
+from groundglass.evaluation.evaluate import Options, thresholds_of
 from groundglass.evaluation.percent_figures import (
     MEANING,
     PercentScore,
@@ -21,14 +23,18 @@ from groundglass.evaluation.percent_figures import (
 from groundglass.evaluation.percent_page import write_percent_evaluation
 from groundglass.evaluation.result import Evaluation
 from groundglass.infection.picture import PictureConfig, segment_picture
+from groundglass.models.catalogue import DEFAULT, load_catalogue
 from groundglass.models.runtime import Model
+from groundglass.systems.covid_rate.method import infection_map
 from groundglass.systems.pictures import answers
 from groundglass.systems.registry import system_named
 
 CONSTANTS: dict[str, Callable[[Sequence[float]], Any]] = {"mean": np.mean, "median": np.median}
 """What a constant predictor answers."""
-MASK = "training-free mask"
-"""Name of the estimate by the mask of the rule for pictures."""
+MASK, NET = "training-free mask", "network mask"
+"""Names of the estimates by the mask of the rule for pictures and of the infection network."""
+INFECTION = "covid-rate"
+"""The system whose default model is the infection network."""
 
 
 class PercentKind:
@@ -55,9 +61,10 @@ class PercentKind:
         options: Options,
         on_progress: OnProgress,
     ) -> Evaluation:
-        """Return figures beside constants, the mask's percentage and published figures."""
+        """Return figures beside constants, the percentages of masks and published figures."""
         source, published = system_named(system, "evaluate").published(slices.dataset)
         beside = _beside(slices, scores, on_progress) if options.baselines else {}
+        notes = (*notes, *(_seen_by_network(slices) if NET in beside else ()))
         metrics = percent_figures(scores, options.rounds, options.seed)
         if metrics["slice_pc"].value is None:
             notes = (*notes, "a correlation needs two sides that vary; one does not, so it is none")
@@ -101,18 +108,19 @@ def _scored(item: SliceItem, found: float) -> PercentScore:
 def _beside(
     slices: SliceSet, scores: Sequence[PercentScore], on_progress: OnProgress
 ) -> dict[str, list[PercentScore]]:
-    """Return what needs no training by name: two constants, and the percentage of our mask."""
+    """Return others by name: two constants, and the percentages of our own masks."""
     found: dict[str, list[PercentScore]] = {}
     for word in CONSTANTS:
         name, constant = _constant(word, scores)
         found[name] = [replace(score, found=constant[score.fold]) for score in scores]
     by_name = {item.name: item for item in slices.items}
-    masked = []
+    network = _infection_network()
+    masked: dict[str, list[PercentScore]] = {MASK: []} if network is None else {MASK: [], NET: []}
     for place, score in enumerate(scores):
         on_progress(Progress("measuring masks", place, len(scores)))
-        masked.append(replace(score, found=mask_percent(by_name[score.name])))
-    found[MASK] = masked
-    return found
+        for name, percent in mask_percents(by_name[score.name].read(), network).items():
+            masked[name].append(replace(score, found=percent))
+    return found | masked
 
 
 def _constant(word: str, scores: Sequence[PercentScore]) -> tuple[str, dict[int | None, float]]:
@@ -130,11 +138,43 @@ def _constant(word: str, scores: Sequence[PercentScore]) -> tuple[str, dict[int 
     }
 
 
-def mask_percent(item: SliceItem) -> float:
-    """Return the infected percentage of a slice by the mask of the training-free rule.
+def _infection_network() -> Model | None:
+    """Return the default infection network, one view of each slice; ``None`` without one."""
+    try:
+        entry = load_catalogue().find(DEFAULT, INFECTION)
+    except UnknownModelError:
+        return None
+    once = replace(entry.card.preparation, views=("as_is",))
+    return Model(replace(entry, card=replace(entry.card, preparation=once)))
 
-    A picture in which no lung is seen counts as 0.
+
+def mask_percents(one: Slice, network: Model | None) -> dict[str, float]:
+    """Return the infected percentage of a slice by our own masks, by the name of the mask.
+
+    A picture in which the rule sees no lung counts as 0.
+
+    Parameters
+    ----------
+    one : Slice
+        A picture.
+    network : Model or None
+        Infection network.
     """
-    result = segment_picture(item.read().values, PictureConfig())
+    result = segment_picture(one.values, PictureConfig())
     lungs = int(np.count_nonzero(result.lungs))
-    return 100 * int(np.count_nonzero(result.labels)) / lungs if lungs else 0.0
+    masks = {MASK: result.labels > 0}
+    if network is not None:
+        chance = infection_map(network, one.values, Intensity.DISPLAY)[0]
+        masks[NET] = (chance >= thresholds_of(network.card)[0]) & result.lungs
+    return {
+        name: 100 * int(np.count_nonzero(mask)) / lungs if lungs else 0.0
+        for name, mask in masks.items()
+    }
+
+
+def _seen_by_network(slices: SliceSet) -> tuple[str, ...]:
+    """Return a note where the infection network was trained on this data set."""
+    network = _infection_network()
+    known = () if network is None else network.card.training_data
+    seen = "; ".join(text for text in known if slices.dataset in text.lower())
+    return (f"the infection network has seen this data set ({seen})",) if seen else ()

@@ -34,7 +34,7 @@ class PercentConfig:
     most_slices: int = 24
     """Slices of a volume that are read at most, evenly spaced; pictures are all read."""
     least_area_share: float = 0.3
-    """Lung area from which a slice is read, as a share of the largest in the scan."""
+    """Lung area from which a slice of a volume is read, as a share of the largest."""
     apart_points: float = 20.0
     """Difference from the percentage of the mask from which a verdict says so."""
 
@@ -93,6 +93,8 @@ def estimate_percent(
     by_slice: list[float | None] = [None] * len(areas)
     for place, percent in zip(chosen, percents, strict=True):
         by_slice[place] = float(percent)
+    if len(chosen) < np.count_nonzero(areas):
+        by_slice = []  # some slices with lung were not read: the list would have holes
     note = (
         f"Mean of {len(chosen)} of {len(areas)} slices weighted by their lung area; the plain mean "
         f"is {percents.mean():.1f} %. {_about(scan, model.card)}"
@@ -104,7 +106,8 @@ def _chosen(areas: NDArray[np.float64], volume: bool, config: PercentConfig) -> 
     """Return the places of the slices that are read."""
     if not areas.any():
         return []
-    open_ones = np.flatnonzero((areas >= config.least_area_share * areas.max()) & (areas > 0))
+    least = config.least_area_share * areas.max() if volume else 0.0
+    open_ones = np.flatnonzero((areas >= least) & (areas > 0))
     if volume and open_ones.size > config.most_slices:
         steps = np.linspace(0, open_ones.size - 1, config.most_slices)
         open_ones = open_ones[np.rint(steps).astype(int)]
