@@ -22,6 +22,7 @@ from groundglass.cli_models import plainly
 from groundglass.console import complain, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress
 from groundglass.evaluation.kinds import evaluate_folds, evaluate_model, write_any
+from groundglass.evaluation.percent_figures import MEANING as PERCENT_MEANING
 from groundglass.evaluation.result import Evaluation
 from groundglass.models.catalogue import DEFAULT, load_catalogue
 from groundglass.models.runtime import Model
@@ -126,7 +127,7 @@ def _figures_table(found: Evaluation) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("Metric", "Value", "95 %", *found.baselines):
         plain = head in {"Metric", "95 %"}
-        table.add_column(head, no_wrap=plain, justify="left" if plain else "right")
+        table.add_column(head, no_wrap=plain, justify="left" if plain else "right", min_width=6)
     for metric, one in found.metrics.items():
         low, high = _number(one.low, metric), _number(one.high, metric)
         span = f"{low} to {high}" if low else ""
@@ -141,20 +142,20 @@ def _folds_table(found: Evaluation) -> Table:
     for metric in next(iter(found.folds.values())):
         table.add_column(metric.replace("_", " "), justify="right")
     for part, row in found.folds.items():
-        table.add_row(part, *(_number(value) for value in row.values()))
+        table.add_row(part, *(_number(value, metric) for metric, value in row.items()))
     return table
 
 
 def _published_table(found: Evaluation) -> Table:
     metrics = sorted({name for row in found.published.values() for name in row})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Published", no_wrap=True)
+    table.add_column("Published", min_width=12, max_width=34)
     for metric in metrics:
-        table.add_column(metric.replace("_", " "), justify="right")
+        table.add_column(metric.replace("_", " "), justify="right", min_width=6)
     for method, row in found.published.items():
-        table.add_row(method, *(_number(row.get(metric)) for metric in metrics))
+        table.add_row(method, *(_number(row.get(metric), metric) for metric in metrics))
     own = {metric: found.metrics[metric].value for metric in metrics if metric in found.metrics}
-    table.add_row("here", *(_number(own.get(metric)) for metric in metrics))
+    table.add_row("here", *(_number(own.get(metric), metric) for metric in metrics))
     return table
 
 
@@ -162,4 +163,6 @@ def _number(value: float | None, metric: str = "") -> str:
     if value is None:
         return ""
     coarse = metric == "hd95" or (metric.startswith("percent_") and metric != "percent_pc")
-    return f"{value:.1f}" if coarse else f"{value:.3f}"
+    points = metric in PERCENT_MEANING and not metric.endswith("_pc")
+    digits = 1 if coarse else 2 if points else 3
+    return f"{value:.{digits}f}"

@@ -32,6 +32,7 @@ from groundglass.systems.infection import (
     find_in_pictures,
     find_in_volume,
 )
+from groundglass.systems.per_covid_19.method import PercentConfig, state_percent
 
 STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
 
@@ -57,6 +58,8 @@ class AnalyzeConfig:
     """Infection by a network."""
     selection: AreaSelectionConfig = field(default_factory=AreaSelectionConfig)
     """Choosing slices by lung area."""
+    percent: PercentConfig = field(default_factory=PercentConfig)
+    """The percentage by regression, beside that of the mask."""
 
 
 def analyze(
@@ -126,6 +129,7 @@ def _analyze(
         severity = score_severity(burden, lungs, infection, lobes)
         verdicts = (*_verdicts(scan, lungs, infection), *checked)
         predictions = state_patient(scan, lungs)
+        rated, told = state_percent(scan, lungs, burden.regions["total"].percent, config.percent)
     return CaseResult(
         scan=scan,
         lungs=lungs,
@@ -134,14 +138,14 @@ def _analyze(
         severity=severity,
         selection=by_area,
         selection_ctset=ctset,
-        verdicts=verdicts,
+        verdicts=(*verdicts, *told),
         provenance=scan.provenance.after("lungs", method=lungs.method).after(
             "infection", method=infection.method, **found.model
         ),
         config=config,
         lobes=lobes,
         predictions=predictions,
-        estimates=found.others,
+        estimates=(*found.others, *rated),
         seconds=clock.seconds,
     )
 

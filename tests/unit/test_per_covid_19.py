@@ -313,14 +313,14 @@ def test_a_model_is_measured_from_the_command_line(
     with (tmp_path / "out" / "slices.csv").open(encoding="utf-8") as text:
         rows = list(csv.DictReader(text))
     assert len(rows) == 12
-    near = [abs(float(r["training-free mask"]) - float(r["reference"])) for r in rows]
+    near = [abs(float(r["rule mask"]) - float(r["reference"])) for r in rows]
     assert np.median(near) < 10
     page = (tmp_path / "out" / "evaluation.html").read_text(encoding="utf-8")
     assert page.count("<circle") == 12
     assert "Bland-Altman" in page
     assert not re.search(r"src=\"http|<script", page)
     figures = (tmp_path / "out" / "figures.csv").read_text(encoding="utf-8")
-    assert "constant: median of the other folds,slice_mae" in figures
+    assert "median of other folds,slice_mae" in figures
     assert (tmp_path / "out" / "folds.csv").read_text(encoding="utf-8").count("\n") == 5
     done = run(*wanted, "--split", "fold-2", "--model", "bright", "--json")
     assert json.loads(done.stdout)["n"] == 4

@@ -15,20 +15,17 @@ pytest.importorskip("timm")
 
 import timm
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional
 from typer.testing import CliRunner, Result
 
 from groundglass.cli import app
 from groundglass.core.progress import Progress
-from groundglass.datasets.class_folders import class_folders, class_part, class_parts
 from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.per_covid_19_fake import write_challenge_fake, write_fake
-from groundglass.errors import LeakError, ReadError, WeightsError
+from groundglass.errors import LeakError, WeightsError
 from groundglass.models.catalogue import FOLDER_VARIABLE
 from groundglass.models.runtime import Model, verify
-from groundglass.systems.backbones import Backbone
 from groundglass.systems.per_covid_19 import network as networks
 from groundglass.systems.per_covid_19 import recipe as recipes
 from groundglass.systems.per_covid_19.losses import (
@@ -56,37 +53,15 @@ from groundglass.training.fit import FitOptions, Job, rows_of_step, save_weights
 from groundglass.training.presets import recipe_for
 from groundglass.training.run import RunOptions, train_run
 from groundglass.training.start import initial_network
+from tests.backbones import TINY, Small
 
 FIT = FitOptions(accelerator="cpu")
-
-
-class Small(nn.Module):  # type: ignore[misc]
-    """A tiny network with a head, in the place of a backbone."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.body = nn.Conv2d(3, 4, 3, 4)
-        self.norm = nn.BatchNorm2d(4)
-        self.fc = nn.Linear(4, outputs)
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        maps = functional.relu(self.norm(self.body(pictures)))
-        answer: torch.Tensor = self.fc(maps.mean((2, 3)))
-        return answer
-
-
-class SmallBackbone(Backbone):
-    """Makes tiny networks."""
-
-    def network(self, outputs: int, dropout: float = 0.0, channels: int = 3) -> nn.Module:
-        assert (dropout, channels) == (0.0 if outputs == 1 else 0.3, 3)
-        return Small(outputs)
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a tiny network in the place of ResNeXt-50."""
-    monkeypatch.setitem(BACKBONES, "resnext50", SmallBackbone("tiny", "none", "fc", 32))
+    monkeypatch.setitem(BACKBONES, "resnext50", TINY)
 
 
 @pytest.fixture
@@ -393,57 +368,3 @@ def test_the_challenge_is_trained_without_its_validation_part(tmp_path: Path) ->
     )
     assert list(run.entries) == ["full"]
     assert run.entries["full"].card.training_data == ("per-covid-19-challenge",)
-
-
-def write_xrays(root: Path) -> None:
-    """Write five folders of pictures, told apart by their brightness."""
-    generator = np.random.default_rng(0)
-    for number in range(5):
-        place = root / f"class-{number}"
-        place.mkdir(parents=True)
-        for picture in range(4):
-            coarse = generator.normal(40 + 40 * number, 20, (9, 11)).clip(0, 255)
-            large = Image.fromarray(coarse.astype(np.uint8)).resize((70, 60))
-            large.save(place / f"{picture}.png")
-
-
-@pytest.mark.usefixtures("small")
-def test_weights_of_xrays_start_a_regressor_and_the_card_says_so(
-    root: Path, tmp_path: Path
-) -> None:
-    write_xrays(tmp_path / "xrays")
-    found = class_folders(tmp_path / "xrays")
-    assert found.classes == tuple(f"class-{number}" for number in range(5))
-    recipe = recipe_for("xray-classes", "ours", None, {"model": "resnext50"})
-    run = train_run(recipe, found, tmp_path / "x", RunOptions(fit=FIT, allow_leak=True))
-    entry = run.entries["full"]
-    assert entry.card.labels == found.classes
-    chances = answers(Model(entry), [found.items[0].read()])
-    assert chances.shape == (1, 5)
-    assert chances.sum() == pytest.approx(1, abs=1e-5)
-    weights = entry.path.with_suffix(".safetensors")
-    options = RunOptions((1,), fit=FIT, init=str(weights))
-    run = train_run(published(epochs=1), rated_slices(root), tmp_path / "y", options)
-    told = run.entries["fold-1"].card.training_data
-    assert told == (
-        "per-covid-19",
-        "initial weights: xray-classes-ours-full (xray-classes), trained on xrays",
-    )
-
-
-def test_folders_of_classes(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        write_xrays(tmp_path / part)
-    assert class_parts(tmp_path) == ("test", "train")
-    assert len(class_part(tmp_path, "test").items) == 20
-    assert [int(i.target or 0) for i in class_part(tmp_path, "test").items[::4]] == list(range(5))
-    with pytest.raises(ValueError, match="parts here are test, train"):
-        class_part(tmp_path, "val")
-    (tmp_path / "test" / "more").mkdir()
-    with pytest.raises(ReadError, match="need the same classes"):
-        class_folders(tmp_path)
-    (tmp_path / "train" / "more").mkdir()
-    with pytest.raises(ReadError, match="'more' holds no picture"):
-        class_folders(tmp_path)
-    with pytest.raises(ReadError, match="found 0"):
-        class_folders(tmp_path / "train" / "more")

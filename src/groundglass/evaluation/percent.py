@@ -31,8 +31,8 @@ from groundglass.systems.registry import system_named
 
 CONSTANTS: dict[str, Callable[[Sequence[float]], Any]] = {"mean": np.mean, "median": np.median}
 """What a constant predictor answers."""
-MASK, NET = "training-free mask", "network mask"
-"""Names of the estimates by the mask of the rule for pictures and of the infection network."""
+MASK, NET = "rule mask", "net mask"
+"""Names of the estimates by the training-free mask and by that of the infection network."""
 INFECTION = "covid-rate"
 """The system whose default model is the infection network."""
 
@@ -131,8 +131,8 @@ def _constant(word: str, scores: Sequence[PercentScore]) -> tuple[str, dict[int 
     folds, statistic = {score.fold for score in scores}, CONSTANTS[word]
     if len(folds) < 2:
         value = float(statistic([score.reference for score in scores]))
-        return f"constant: {word} of these slices", dict.fromkeys(folds, value)
-    return f"constant: {word} of the other folds", {
+        return f"best {word}", dict.fromkeys(folds, value)
+    return f"{word} of other folds", {
         fold: float(statistic([score.reference for score in scores if score.fold != fold]))
         for fold in folds
     }

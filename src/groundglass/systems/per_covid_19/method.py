@@ -13,7 +13,7 @@ from groundglass.core.verdict import Status, Verdict
 from groundglass.datasets.slices import Slice
 from groundglass.errors import WeightsError
 from groundglass.models.card import ModelCard, Task
-from groundglass.models.catalogue import load_catalogue
+from groundglass.models.catalogue import DEFAULT, load_catalogue
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import answers
 
@@ -27,8 +27,9 @@ LIMITS_OF_AGREEMENT = ("subject_loa_low", "subject_loa_high")
 class PercentConfig:
     """Settings of the percentage by regression."""
 
-    model: str | None = "default"
-    """Name of the regressor; ``None`` to leave it out."""
+    model: str | None = DEFAULT
+    """Name of the regressor; ``None`` to leave it out. Without a default regressor at hand,
+    ``default`` leaves it out as well."""
     margin_share: float = 0.03
     """Margin around the lungs cut out, as a share of their height and width."""
     most_slices: int = 24
@@ -171,7 +172,9 @@ def state_percent(
         If the model named is not there, not sound, or does not answer percentages.
     """
     config = config or PercentConfig()
-    if config.model is None:
+    known = [one.card for one in load_catalogue().entries if one.card.system == SYSTEM]
+    at_hand = config.model != DEFAULT or any(card.default for card in known)
+    if config.model is None or not at_hand:
         return (), ()
     found = estimate_percent(scan, lungs, open_regressor(config.model), config)
     return (found,), judge_percent(found, masked.value, scan.intensity, config)
