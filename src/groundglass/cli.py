@@ -46,6 +46,13 @@ class InfectionMethod(StrEnum):
     PUBLISHED = "published"
 
 
+class DicomSegments(StrEnum):
+    """Ways a DICOM segmentation stores its segments."""
+
+    BINARY = "binary"
+    LABELMAP = "labelmap"
+
+
 def numbers(text: str, count: int) -> tuple[float, ...]:
     """Return ``count`` numbers separated by commas.
 
@@ -117,6 +124,13 @@ Window = Annotated[
 Config = Annotated[
     Path | None, typer.Option(help="Settings, e.g. the config.json of an earlier result.")
 ]
+Dicom = Annotated[
+    bool,
+    typer.Option("--dicom", help="Write SEG, SR, PDF and overlays for the PACS into OUT/dicom."),
+]
+DicomSeg = Annotated[
+    DicomSegments, typer.Option(help="How the SEG stores segments; not all viewers know labelmap.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
@@ -134,11 +148,16 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     spacing: Spacing = None,
     window: Window = None,
     config: Config = None,
+    dicom: Dicom = False,
+    dicom_seg: DicomSeg = DicomSegments.BINARY,
     quiet: Quiet = False,
 ) -> None:
     """Measure a chest CT and write a report."""
     if out is None and not as_json:
         msg = "needs a folder for the result (-o OUT), or --json to print it"
+        raise typer.BadParameter(msg)
+    if dicom and out is None:
+        msg = "--dicom writes into the folder of the result: give -o OUT"
         raise typer.BadParameter(msg)
     options = _read_options(hu_offset, spacing, window)
     settings = _settings(config, infection, hu_offset)
@@ -157,6 +176,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
         force=force,
         as_json=as_json,
         quiet=quiet,
+        dicom=dicom_seg.value if dicom else None,
     )
     raise typer.Exit(run(request))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundglass.console import (
@@ -25,7 +25,7 @@ from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.read import read_scan
 from groundglass.writers.document import ResultDocument
-from groundglass.writers.folder import check_out, write_case, write_refusal
+from groundglass.writers.folder import OVERLAY, check_out, write_case, write_refusal
 from groundglass.writers.summary import refusal_document, result_document
 from groundglass.writers.table import summary_table
 
@@ -56,6 +56,8 @@ class Request:
     """Print the document instead of the table."""
     quiet: bool = False
     """Say nothing but errors."""
+    dicom: str | None = None
+    """How segments are stored if DICOM objects are wanted: ``binary`` or ``labelmap``."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class _Outcome:
     document: ResultDocument
     files: tuple[Path, ...]
     problem: str | None = None
+    no_dicom: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run(request: Request) -> int:
@@ -77,7 +81,7 @@ def run(request: Request) -> int:
         complain("Stopped; no result was written.")
         return STOPPED
     _show(request, outcome)
-    return FINE if outcome.problem is None else NOT_ANALYZED
+    return FINE if (outcome.problem or outcome.no_dicom) is None else NOT_ANALYZED
 
 
 def _outcome(request: Request, on_progress: OnProgress) -> _Outcome:
@@ -92,13 +96,13 @@ def _outcome(request: Request, on_progress: OnProgress) -> _Outcome:
         document = result_document(result, seconds)
         on_progress(Progress("writing", 0, 0))
         files = _write(request, result, document)
+        return _with_dicom(request, result, _Outcome(document, files), on_progress)
     except (GroundglassError, MemoryError) as error:
         return _refusal(request, error, seconds, scan)
     except Exception as error:  # a fault of ours must not end in a traceback either
         if debugging():
             raise
         return _refusal(request, error, seconds, scan)
-    return _Outcome(document, files)
 
 
 def _read(request: Request, on_progress: OnProgress, seconds: dict[str, float]) -> Scan:
@@ -135,6 +139,31 @@ def _write(request: Request, result: CaseResult, document: ResultDocument) -> tu
     )
 
 
+def _with_dicom(
+    request: Request, result: CaseResult, outcome: _Outcome, on_progress: OnProgress
+) -> _Outcome:
+    """Add DICOM objects if they are wanted; where that fails the result stands without them."""
+    if request.dicom is None or request.out is None:
+        return outcome
+    on_progress(Progress("writing DICOM", 0, 0))
+    from groundglass.dicomout.export import write_dicom  # noqa: PLC0415 - two seconds
+    from groundglass.dicomout.seg import SegKind  # noqa: PLC0415
+    from groundglass.dicomout.source import open_source  # noqa: PLC0415
+
+    options = replace(request.options, series=request.series or request.options.series)
+    try:
+        source = open_source(request.source, result.scan, options)
+        kind = SegKind(request.dicom)
+        made = write_dicom(result, outcome.document, source, request.out, kind)
+    except KeyboardInterrupt:
+        return replace(outcome, no_dicom="it was stopped")
+    except Exception as error:  # the result is written and stands, whatever happens here
+        if debugging() and not isinstance(error, GroundglassError):
+            raise
+        return replace(outcome, no_dicom=_sentence(error))
+    return replace(outcome, files=(*outcome.files, *made.files), notes=made.notes)
+
+
 def _refusal(
     request: Request, error: BaseException, seconds: dict[str, float], scan: Scan | None
 ) -> _Outcome:
@@ -167,6 +196,10 @@ def _sentence(error: BaseException) -> str:
 def _show(request: Request, outcome: _Outcome) -> None:
     if outcome.problem is not None:
         complain(f"Not analyzed: {outcome.problem.rstrip('.')}.")
+    if outcome.no_dicom is not None:
+        complain(f"Analyzed, but no DICOM was written: {outcome.no_dicom.rstrip('.')}.")
+    for note in outcome.notes:
+        complain(f"Left out: {note}.")
     if request.as_json:
         sys.stdout.write(outcome.document.to_json())
         return
@@ -177,5 +210,14 @@ def _show(request: Request, outcome: _Outcome) -> None:
         console.print(summary_table(outcome.document))
     if outcome.files:
         console.print("\nFiles written")
-        for path in outcome.files:
+        for path in _told_files(outcome.files):
             console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _told_files(files: tuple[Path, ...]) -> list[str]:
+    """Return files one by one, a series of overlays as its folder."""
+    overlays = [path for path in files if path.parent.name == OVERLAY]
+    told = [str(path) for path in files if path not in overlays]
+    if overlays:
+        told.append(f"{overlays[0].parent} ({len(overlays)} pictures)")
+    return told

@@ -123,6 +123,12 @@ class Illustrator:
             width_px,
         )
 
+    def plain(self, index: int) -> Panel:
+        """Return slice ``index`` with one pixel per voxel, whatever their proportions."""
+        plane = (index, slice(*self.box.rows), slice(*self.box.columns))
+        grey = self._grey(self._scan.voxels[plane])
+        return Panel(grey, _layer(self._lungs[plane], self._ill[plane]))
+
     def coronal(self, row: int, width_px: int) -> Panel:
         """Return the section through ``row``, seen from the front."""
         return self._section((slice(None), row, slice(*self.box.columns)), 2, width_px)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,11 @@ FILES = (
     RESULT,
 )
 """All that a result folder may hold of ours; the result comes last and vouches for the rest."""
+DICOM_FOLDER = "dicom"
+"""Folder of DICOM objects beside them, where these were asked for."""
+OVERLAY = "overlay"
+"""Folder in it that holds one file per picture."""
+_DICOM_FILES = re.compile(r"(seg|sr|report)\.dcm|overlay(/\d{4}\.dcm)?")
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -61,7 +67,7 @@ def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> 
         If ``out`` is a link, a file, inside the input, holds a result already, or would replace
         the input.
     """
-    with _told("looked at"):
+    with told_os_errors("looked at"):
         if out.is_symlink():
             msg = "the output folder is a symbolic link; name the folder it leads to"
             raise ExportError(msg)
@@ -82,6 +88,9 @@ def check_out(out: Path, *, force: bool = False, source: Path | None = None) -> 
     if folders:
         msg = f"the output folder holds folders of the names needed for files: {', '.join(folders)}"
         raise ExportError(msg)
+    if (out / DICOM_FOLDER).is_dir():
+        _require_ours(out / DICOM_FOLDER)
+        taken.append(DICOM_FOLDER)
     if taken and not force:
         msg = (
             f"the output folder already holds {', '.join(taken)}; choose another folder or use "
@@ -171,7 +180,7 @@ def _makers(result: CaseResult, document: ResultDocument) -> Makers:
 
 def _write(out: Path, makers: Makers, *, force: bool, source: Path | None) -> tuple[Path, ...]:
     check_out(out, force=force, source=source)
-    with _told("written to"):
+    with told_os_errors():
         out.parent.mkdir(parents=True, exist_ok=True)
         with _workshop(out) as work:
             _make(work, makers)
@@ -192,6 +201,8 @@ def _move(work: Path, out: Path, makers: Makers) -> None:
     if not out.exists():
         work.rename(out)
         return
+    if (out / DICOM_FOLDER).is_dir():
+        (out / DICOM_FOLDER).rename(work / DICOM_FOLDER)
     for name in reversed(FILES):
         if os.path.lexists(out / name):
             (out / name).unlink()
@@ -212,14 +223,25 @@ def _workshop(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Turn the system's errors into a sentence without paths."""
+def told_os_errors(what: str = "written to") -> Iterator[None]:
+    """Turn the system's errors about the output folder into a sentence without paths."""
     try:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
         msg = f"the output folder cannot be {what}: {reason}"
         raise ExportError(msg) from error
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse a folder of DICOM objects that holds what no result of ours does."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not _DICOM_FILES.fullmatch(path.relative_to(folder).as_posix()):
+            msg = (
+                "the output folder holds a folder 'dicom' with files of others; choose another "
+                "folder, or move it out of this one"
+            )
+            raise ExportError(msg)
 
 
 def _same_file(one: Path, other: Path) -> bool:
