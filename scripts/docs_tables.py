@@ -2,7 +2,8 @@
 
 A page asks for one with a comment on its own line: ``<!-- table: schema -->`` for the fields of
 ``result.json``, ``<!-- table: config MODULE CLASS -->`` for the settings of one class,
-``<!-- table: command NAME -->`` for the options of one command.
+``<!-- table: command NAME -->`` for the options of one command,
+``<!-- table: command GROUP NAME -->`` for those of one in a group.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def table(kind: str, module: str = "", name: str = "") -> str:
     if kind == "schema":
         return schema_tables(json.loads(SCHEMA.read_text(encoding="utf-8")))
     if kind == "command":
-        return command_table(module)
+        return command_table(module, name)
     path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
     return config_table(ast.parse(path.read_text(encoding="utf-8")), name)
 
@@ -106,12 +107,16 @@ def config_table(tree: ast.Module, name: str) -> str:
     return "\n".join(rows)
 
 
-def command_table(name: str) -> str:
-    """Return the arguments and options of a command."""
+def command_table(name: str, below: str = "") -> str:
+    """Return the arguments and options of a command, or of the command ``below`` a group."""
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
+    command = group.commands[name]
+    if below:
+        assert isinstance(command, typer.core.TyperGroup)
+        command = command.commands[below]
     rows = ["| option | what |", "| --- | --- |"]
-    for parameter in group.commands[name].params:
+    for parameter in command.params:
         shown = ", ".join(f"`{flag}`" for flag in parameter.opts)
         if isinstance(parameter, typer.core.TyperArgument):
             shown = f"`{parameter.metavar}`"

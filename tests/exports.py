@@ -100,3 +100,8 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
 def read_case(series: Path) -> CaseResult:
     """Return a result on the scan of a series."""
     return case_on(read_scan(series))
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the DICOM files below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm"))

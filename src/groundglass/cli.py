@@ -15,6 +15,7 @@ import typer
 from groundglass import __version__
 from groundglass.cli_agreement import add_agreement
 from groundglass.cli_deidentify import add_deidentify
+from groundglass.cli_pacs import add_pacs
 from groundglass.cli_train import add_bench
 from groundglass.sealed import sealed
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 add_bench(app)
+add_pacs(app)
 add_agreement(app)
 add_deidentify(app)
 
@@ -153,12 +155,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     quiet: Quiet = False,
 ) -> None:
     """Measure a chest CT and write a report."""
-    if out is None and not as_json:
-        msg = "needs a folder for the result (-o OUT), or --json to print it"
-        raise typer.BadParameter(msg)
-    if dicom and out is None:
-        msg = "--dicom writes into the folder of the result: give -o OUT"
-        raise typer.BadParameter(msg)
+    _require_folder(out, as_json=as_json, dicom=dicom)
     options = _read_options(hu_offset, spacing, window)
     settings = _settings(config, infection, hu_offset)
     _require_convention(lungs, lungs_convention)
@@ -179,6 +176,15 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
         dicom=dicom_seg.value if dicom else None,
     )
     raise typer.Exit(run(request))
+
+
+def _require_folder(out: Path | None, *, as_json: bool, dicom: bool) -> None:
+    if out is None and not as_json:
+        msg = "needs a folder for the result (-o OUT), or --json to print it"
+        raise typer.BadParameter(msg)
+    if out is None and dicom:
+        msg = "--dicom writes into the folder of the result: give -o OUT"
+        raise typer.BadParameter(msg)
 
 
 def _read_options(hu_offset: float | None, spacing: str | None, window: str | None) -> ReadOptions:

@@ -12,6 +12,7 @@
     ├── NoLungsError                 no lung found in the scan
     ├── NotAnalyzableError           a check refused the scan; carries the verdicts
     ├── ExportError                  a result cannot be written as asked
+    ├── PacsError                    a node of the network refused, failed or cannot be reached
     ├── LeakError                    the same picture lies on two sides of a split
     ├── SealedError                  a network connection was asked for where none is allowed
     └── ModelError                   a network or its weights cannot be used
@@ -80,6 +81,10 @@ class NotAnalyzableError(GroundglassError):
 
 class ExportError(GroundglassError):
     """A result cannot be written as asked."""
+
+
+class PacsError(GroundglassError):
+    """A node of the hospital's network refused, failed or cannot be reached."""
 
 
 class ModelError(GroundglassError):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 
 from groundglass.core.results import CaseResult, Prediction
 from groundglass.dicomout import check, export, pdf
@@ -24,11 +22,20 @@ from groundglass.dicomout.source import Source, open_source
 from groundglass.errors import ExportError
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.read import read_scan
-from groundglass.writers.folder import write_case
+from groundglass.writers.document import EstimatePart
 from groundglass.writers.summary import result_document
 from tests.cases import volume_case
-from tests.exports import LAYOUTS, SHAPE, axial, case_on, pattern, read_case, result_folder
-from tests.series import SECRETS, make_slices, save
+from tests.exports import (
+    LAYOUTS,
+    SHAPE,
+    axial,
+    case_on,
+    names_in,
+    pattern,
+    read_case,
+    result_folder,
+)
+from tests.series import make_slices, save
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DEFAULT = ReadOptions()
@@ -61,10 +68,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[CaseResult, Path
     series = axial(folder / "series")
     case, _ = export_of(series, folder / "out")
     return case, series, folder / "out" / "dicom"
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm"))
 
 
 def test_every_kind_of_object_is_written(exported: tuple[CaseResult, Path, Path]) -> None:
@@ -182,6 +185,27 @@ def test_classifiers_are_told_too() -> None:
     assert "trained on few" in told[0].numbers[0].rule[1]
 
 
+def test_other_estimates_keep_their_own_ranges() -> None:
+    document = result_document(volume_case())
+    assert document.infection is not None
+    part = EstimatePart(
+        method="regression",
+        model="net",
+        percent=7.5,
+        interval_percent=[5.0, 9.0],
+        note="by slice",
+        slices_percent=[],
+    )
+    unknown = part.model_copy(update={"percent": None})
+    infection = document.infection.model_copy(update={"estimates": [part, unknown]})
+    groups = coded_numbers(document.model_copy(update={"infection": infection}))
+    told = [group for group in groups if group.title.startswith("Other estimate")]
+    assert [group.title for group in told] == ["Other estimate 1: regression"]
+    number = told[0].numbers[0]
+    assert (number.value, number.low, number.high) == (7.5, 5.0, 9.0)
+    assert number.rule == ("net", "by slice")
+
+
 def test_overlays_say_where_they_lie(exported: tuple[CaseResult, Path, Path]) -> None:
     case, series, folder = exported
     sources = {pydicom.dcmread(path).SOPInstanceUID: path for path in series.iterdir()}
@@ -230,66 +254,6 @@ def test_values_that_break_the_standard_are_passed_on(tmp_path: Path) -> None:
         dataset.save_as(path)
     _, made = export_of(series, tmp_path / "out")
     assert len(made.files) > 3
-
-
-def refused(spoil: Callable[[Dataset, int], object], tmp_path: Path) -> str:
-    datasets = make_slices(pattern(SHAPE))
-    for number, dataset in enumerate(datasets):
-        spoil(dataset, number)
-    series = save(datasets, tmp_path / "series")
-    with pytest.raises(ExportError) as caught:
-        source_of(series, read_case(series))
-    return str(caught.value)
-
-
-def put(keyword: str, value: Any) -> Callable[[Dataset, int], object]:
-    return lambda dataset, _: setattr(dataset, keyword, value)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (put("FrameOfReferenceUID", ""), "12 of 12 files have a frame of reference UID that is"),
-        (put("SOPInstanceUID", ""), "an instance UID that is missing or invalid"),
-        (put("StudyInstanceUID", "study of Jane"), "a study UID that is missing or invalid"),
-        (put("SOPInstanceUID", "1.2.3.4"), "instance UIDs that repeat"),
-        (lambda d, i: setattr(d, "FrameOfReferenceUID", f"1.2.3.{i}"), "more than a frame of"),
-        (lambda d, i: setattr(d, "StudyInstanceUID", f"1.2.3.{i // 6}"), "more than a study UID"),
-    ],
-)
-def test_slices_that_cannot_be_referred_to_are_refused(
-    spoil: Callable[[Dataset, int], object], words: str, tmp_path: Path
-) -> None:
-    said = refused(spoil, tmp_path)
-    assert words in said
-    assert "groundglass deidentify" in said
-    assert not any(secret in said for secret in (*SECRETS, "Jane"))
-
-
-def test_slices_without_a_place_and_other_objects_are_refused(tmp_path: Path) -> None:
-    gone = lambda dataset, _: delattr(dataset, "ImagePositionPatient")  # noqa: E731
-    assert "say where they lie" in refused(gone, tmp_path / "a")
-    capture = put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7")
-    assert "another kind of object" in refused(capture, tmp_path / "b")
-
-
-def test_other_formats_are_refused_with_a_way_on() -> None:
-    case = volume_case()
-    scan = replace(case.scan, provenance=replace(case.scan.provenance, source_format="nifti"))
-    with pytest.raises(ExportError, match="the input is nifti; analyze the original DICOM"):
-        open_source(Path("x.nii.gz"), scan, DEFAULT)
-
-
-def test_files_that_went_or_changed_are_noticed(tmp_path: Path) -> None:
-    series = axial(tmp_path / "series")
-    case = read_case(series)
-    next(series.iterdir()).unlink()
-    with pytest.raises(ExportError, match="changed while"):
-        source_of(series, case)
-    shutil.rmtree(series)
-    series.mkdir()
-    with pytest.raises(ExportError, match="cannot be found again"):
-        source_of(series, case)
 
 
 def test_slices_dropped_by_the_reader_are_left_out(tmp_path: Path) -> None:
@@ -386,37 +350,6 @@ def test_without_the_pdf_library_the_rest_is_written(
     assert "pip install 'groundglass[pdf]'" in made.notes[0]
     assert "report.dcm" not in names_in(tmp_path / "out" / "dicom")
     assert {"seg.dcm", "sr.dcm"} <= set(names_in(tmp_path / "out" / "dicom"))
-
-
-def test_a_pdf_opens_no_file(tmp_path: Path) -> None:
-    pytest.importorskip("weasyprint")
-    from PIL import Image
-
-    Image.new("RGB", (200, 200), "red").save(tmp_path / "secret.png")
-    plain = pdf.render_pdf("<p>text</p>")
-    asked = pdf.render_pdf(f"<p>text</p><img src='{(tmp_path / 'secret.png').as_uri()}'>")
-    assert plain.startswith(b"%PDF")
-    assert b"/Image" not in asked
-
-
-def test_a_new_result_takes_the_old_objects_away(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    write_case(volume_case(), out)
-    (out / "dicom" / "overlay").mkdir(parents=True)
-    (out / "dicom" / "seg.dcm").write_bytes(b"old")
-    with pytest.raises(ExportError, match=r"already holds .*dicom"):
-        write_case(volume_case(), out)
-    write_case(volume_case(), out, force=True)
-    assert not (out / "dicom").exists()
-
-
-def test_a_folder_of_others_is_never_touched(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    (out / "dicom").mkdir(parents=True)
-    (out / "dicom" / "mine.dcm").write_bytes(b"mine")
-    with pytest.raises(ExportError, match="files of others"):
-        write_case(volume_case(), out, force=True)
-    assert (out / "dicom" / "mine.dcm").read_bytes() == b"mine"
 
 
 def tool(name: str) -> str:

@@ -28,6 +28,8 @@ class Number:
     """Statistic, e.g. the mean."""
     rule: tuple[str, ...] = ()
     """Name of the rule behind a score, and the rule in words."""
+    ends: str = "the tight and the loose thresholds give"
+    """Where the ends of the range come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ def coded_numbers(document: ResultDocument) -> tuple[Group, ...]:
     Returns
     -------
     tuple of Group
-        Lungs, findings, both lungs, zones, lobes, scores, classifiers; groups without numbers
-        are left out.
+        Lungs, findings, both lungs, zones, lobes, other estimates, scores, classifiers; groups
+        without numbers are left out.
     """
     groups = (
         *_lungs(document),
         *_findings(document),
         *_regions(document),
+        *_estimates(document),
         _scores(document),
         *_predictions(document),
     )
@@ -163,6 +166,25 @@ def _region(part: RegionPart) -> tuple[Number, ...]:
         *_known(codes.CONSOLIDATION_SHARE, part.consolidation_percent, codes.PERCENT),
         *_known(codes.ATTENUATION, part.mean_hu, codes.HU, derivation=codes.MEAN),
     )
+
+
+def _estimates(document: ResultDocument) -> Iterator[Group]:
+    infection = document.infection
+    assert infection is not None
+    for number, told in enumerate(infection.estimates, 1):
+        if told.percent is None:
+            continue
+        low, high = told.interval_percent or (None, None)
+        share = Number(
+            codes.INFECTED_SHARE,
+            told.percent,
+            codes.PERCENT,
+            low,
+            high,
+            rule=(told.model or told.method, told.note),
+            ends="the method states",
+        )
+        yield Group(f"Other estimate {number}: {told.method}", codes.LUNG, (share,))
 
 
 def _scores(document: ResultDocument) -> Group:

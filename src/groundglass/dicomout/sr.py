@@ -13,10 +13,7 @@ from groundglass.dicomout.methods import Method, methods_of
 from groundglass.dicomout.numbers import Group, Number
 from groundglass.dicomout.source import Source
 
-RANGES = (
-    "Ranges: the lower and upper uncertainty of a number are its distances to the numbers that "
-    "the tight and the loose thresholds give"
-)
+RANGES = "Range: lower and upper uncertainty are the distances to what "
 
 
 def build_sr(
@@ -158,7 +155,7 @@ def _algorithm(number: Number, lungs: Method, infection: Method) -> Any:
     for what, method in (("lungs", lungs), ("infection", infection)):
         told += [f"{what} {key}: {value}" for key, value in method.parameters.items()]
     if number.low is not None:
-        told.append(RANGES)
+        told.append(RANGES + number.ends)
     return hd.sr.AlgorithmIdentification(
         name=name, version=software_version(), parameters=told, manufacturer=MAKER
     )
