@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundglass.sealed import require_network
+
 if TYPE_CHECKING:
     from groundglass.pacs.nodes import Login, Node, Tls
 
@@ -75,15 +77,6 @@ def _told() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def _require_network() -> None:
-    from groundglass.errors import PacsError  # noqa: PLC0415
-
-    wish = os.environ.get("GROUNDGLASS_OFFLINE", "").strip().lower()
-    if wish and wish not in {"0", "no", "off", "false"}:
-        msg = "a PACS needs the network, and GROUNDGLASS_OFFLINE forbids it; unset it to go on"
-        raise PacsError(msg)
-
-
 def _login(user: str | None) -> Login:
     from groundglass.pacs.nodes import Login  # noqa: PLC0415
 
@@ -93,7 +86,7 @@ def _login(user: str | None) -> Login:
 def _node(text: str) -> Node:
     from groundglass.pacs.nodes import parse_node  # noqa: PLC0415
 
-    _require_network()
+    require_network("asking a PACS")
     return parse_node(text)
 
 
@@ -235,7 +228,7 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
 ) -> None:
     """Receive studies, analyze those the rules want, and return SEG, SR and PDF."""
     with _told():
-        _require_network()
+        require_network("listening for studies")
         from groundglass.pacs import listen as node  # noqa: PLC0415
         from groundglass.pacs.spool import Limits  # noqa: PLC0415
 
