@@ -55,6 +55,13 @@ class DicomSegments(StrEnum):
     LABELMAP = "labelmap"
 
 
+class LungMethod(StrEnum):
+    """Ways to find the lungs of a volume."""
+
+    NETWORK = "network"
+    TRAINING_FREE = "training-free"
+
+
 def numbers(text: str, count: int) -> tuple[float, ...]:
     """Return ``count`` numbers separated by commas.
 
@@ -110,6 +117,10 @@ Lungs = Annotated[
 Convention = Annotated[
     str | None, typer.Option(help="Meaning of its labels, where they do not tell themselves.")
 ]
+LungRule = Annotated[
+    LungMethod | None,
+    typer.Option("--lung-method", help="Whether a network completes the lungs of a volume."),
+]
 Infection = Annotated[
     InfectionMethod | None, typer.Option(help="How infection is found; the network by default.")
 ]
@@ -145,6 +156,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     force: Force = False,
     lungs: Lungs = None,
     lungs_convention: Convention = None,
+    lung_method: LungRule = None,
     infection: Infection = None,
     hu_offset: Offset = None,
     spacing: Spacing = None,
@@ -157,7 +169,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """Measure a chest CT and write a report."""
     _require_folder(out, as_json=as_json, dicom=dicom)
     options = _read_options(hu_offset, spacing, window)
-    settings = _settings(config, infection, hu_offset)
+    settings = _settings(config, infection, hu_offset, lung_method)
     _require_convention(lungs, lungs_convention)
 
     from groundglass.cli_analyze import Request, run  # noqa: PLC0415 - keeps --help quick
@@ -203,7 +215,10 @@ def _read_options(hu_offset: float | None, spacing: str | None, window: str | No
 
 
 def _settings(
-    path: Path | None, infection: InfectionMethod | None, hu_offset: float | None
+    path: Path | None,
+    infection: InfectionMethod | None,
+    hu_offset: float | None,
+    lung_method: LungMethod | None,
 ) -> AnalyzeConfig:
     from dataclasses import replace  # noqa: PLC0415
 
@@ -221,6 +236,8 @@ def _settings(
             raise typer.BadParameter(str(error)) from error
     if infection is not None:
         settings = replace(settings, infection_method=infection.value)
+    if lung_method is not None:
+        settings = replace(settings, lungs=replace(settings.lungs, method=lung_method.value))
     return settings if hu_offset is None else replace(settings, hu_offset=hu_offset)
 
 

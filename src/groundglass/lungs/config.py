@@ -1,11 +1,16 @@
-"""Settings of the training-free lung segmentation."""
+"""Settings of the lung segmentation."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class LungConfig:
-    """Settings of the training-free lung segmentation; lengths in mm, densities in HU."""
+    """Settings of the lung segmentation; lengths in mm, densities in HU."""
+
+    method: Literal["network", "training-free"] = "network"
+    """``network``: a small network completes the training-free lungs where opacity is as dense as
+    the chest wall; ``training-free``: no network."""
 
     grid_mm: float = 1.4
     """Wanted voxel side of the working grid; finer axes are averaged in whole blocks."""
@@ -51,3 +56,18 @@ class LungConfig:
 
     dent_depth_mm: float = 6.0
     """Shallower dents are left as they are."""
+
+    network_least: float = 0.5
+    """Probability from which a voxel may be added by the network."""
+
+    network_certainty: float = 0.8
+    """Least mean probability of a part that is added."""
+
+    network_contact: float = 0.1
+    """Least share of the surface of an added part that lies against lung."""
+
+    network_smallest_ml: float = 1.5
+    """Smaller parts are not added."""
+
+    network_seam_mm: float = 3.0
+    """Parts must hold a ball of this radius: seams along a lung's surface do not."""

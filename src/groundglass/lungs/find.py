@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.geometry import Geometry
-from groundglass.core.results import RIGHT, LungMask
+from groundglass.core.results import LEFT, RIGHT, LungMask
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NoLungsError
+from groundglass.lungs.completion import LungMap
 from groundglass.lungs.config import LungConfig
+from groundglass.lungs.model import open_lung_model
 from groundglass.lungs.segment import LungLabels, gaps_between, segment_lungs
 
 __all__ = ["LungConfig", "find_lungs"]
@@ -18,8 +20,18 @@ __all__ = ["LungConfig", "find_lungs"]
 METHOD = "training-free"
 REPAIR_WORTH_TELLING_ML = 1.0
 """Filled dents below this volume are not worth a verdict."""
+COMPLETED_GRAVE_ML = 100.0
+"""From this volume on what the network added is worth a warning."""
 MOST_EVEN_SLICES = 1500
 """Slices an uneven scan may be brought to; a longer one gets a wider step."""
+
+NO_NETWORK = Verdict(
+    "lung_network",
+    Status.NOTE,
+    "no lung network is installed",
+    "lungs were found by density and shape alone",
+    "lung as dense as the chest wall is left out",
+)
 
 
 def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
@@ -44,26 +56,35 @@ def find_lungs(scan: Scan, config: LungConfig | None = None) -> LungMask:
     UncalibratedError
         If the scan holds display values or numbers of unknown scale.
     """
-    found = _segment(scan, config or LungConfig())
+    config = config or LungConfig()
+    network = open_lung_model() if config.method == "network" else None
+    found = _segment(scan, config, network)
     if found.empty:
         msg = (
             "a chest CT needs lungs, and no air enclosed by the body looks like lung; check that "
             "the scan shows a chest and that its values are Hounsfield units"
         )
         raise NoLungsError(msg)
-    return LungMask(found.labels, scan.geometry, METHOD, verdicts=tuple(_verdicts(found)))
+    verdicts = _verdicts(found)
+    if config.method == "network" and network is None:
+        verdicts.append(NO_NETWORK)
+    method = METHOD if network is None else f"{METHOD}, completed by {network.name}"
+    return LungMask(found.labels, scan.geometry, method, verdicts=tuple(verdicts))
 
 
-def _segment(scan: Scan, config: LungConfig) -> LungLabels:
+def _segment(scan: Scan, config: LungConfig, network: LungMap | None) -> LungLabels:
     """Return the lungs on the scan's own slices."""
     hu, geometry = scan.hu(), scan.geometry
     if geometry.is_even:
-        return segment_lungs(hu, geometry.spacing_mm, config)
+        return segment_lungs(hu, geometry.spacing_mm, config, network)
     positions = np.abs(geometry.positions_mm - geometry.positions_mm[0])
     even, step_mm = _even_positions(geometry, config.grid_mm)
     middles = (positions[:-1] + positions[1:]) / 2
     found = segment_lungs(
-        hu[np.searchsorted(middles, even)], (step_mm, *geometry.spacing_mm[1:]), config
+        hu[np.searchsorted(middles, even)],
+        (step_mm, *geometry.spacing_mm[1:]),
+        config,
+        network,
     )
     nearest = np.minimum(np.rint(positions / step_mm).astype(np.intp), even.size - 1)
     labels = found.labels[nearest]
@@ -80,7 +101,14 @@ def _even_positions(geometry: Geometry, least_mm: float) -> tuple[NDArray[np.flo
 
 def _verdicts(found: LungLabels) -> list[Verdict]:
     """Return what was noticed, gravest first."""
-    checks = (_split_verdict, _suspect_verdict, _gap_verdict, _repair_verdict, _airway_verdict)
+    checks = (
+        _split_verdict,
+        _completion_verdict,
+        _suspect_verdict,
+        _gap_verdict,
+        _repair_verdict,
+        _airway_verdict,
+    )
     return [verdict for check in checks if (verdict := check(found)) is not None]
 
 
@@ -93,7 +121,8 @@ def _split_verdict(found: LungLabels) -> Verdict | None:
             "they were cut at the middle of the body",
             "numbers of both lungs together hold, those of each side are estimates",
         )
-    if found.split_method == "one lung":
+    both = (found.labels == RIGHT).any() and (found.labels == LEFT).any()
+    if found.split_method == "one lung" and not both:
         side = "right" if (found.labels == RIGHT).any() else "left"
         other = "left" if (found.labels == RIGHT).any() else "right"
         return Verdict(
@@ -104,6 +133,18 @@ def _split_verdict(found: LungLabels) -> Verdict | None:
             f"if the {other} lung is there but white, volume and percent are too low",
         )
     return None
+
+
+def _completion_verdict(found: LungLabels) -> Verdict | None:
+    if found.completed_ml < REPAIR_WORTH_TELLING_ML:
+        return None
+    return Verdict(
+        "lung_network",
+        Status.WARNING if found.completed_ml >= COMPLETED_GRAVE_ML else Status.NOTE,
+        f"{found.completed_ml:.0f} ml as dense as the chest wall are lung by the lung network",
+        "they count as lung",
+        "volume and infected percent include them; if some are effusion, both are too high",
+    )
 
 
 def _suspect_verdict(found: LungLabels) -> Verdict | None:

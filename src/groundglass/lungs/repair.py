@@ -1,5 +1,6 @@
 """Vessels, lesions and dents put back into each lung."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +38,17 @@ class Repair:
     suspected_ml: float
     """Volume of rib-side dents too wide to fill."""
 
+    completed_ml: float = 0.0
+    """Volume of lung that ``complete`` found missing."""
 
-def repair_lungs(
-    enclosed: Enclosed, labels: Labels, airway: Mask, grid: WorkingGrid, config: LungConfig
+
+def repair_lungs(  # noqa: PLR0913, PLR0917 - what is known of a scan
+    enclosed: Enclosed,
+    labels: Labels,
+    airway: Mask,
+    grid: WorkingGrid,
+    config: LungConfig,
+    complete: Callable[[Labels], Labels] | None = None,
 ) -> Repair:
     """Return each lung closed by a ball, its holes and rib-side dents filled.
 
@@ -53,6 +62,8 @@ def repair_lungs(
         Trachea and bronchi, which stay out.
     grid : WorkingGrid
     config : LungConfig
+    complete : callable, optional
+        Takes the closed lungs and returns the parts they lack by side, before dents are looked for.
     """
     out = np.zeros_like(labels)
     reach = [int(config.closing_mm / mm) + 1 for mm in grid.spacing_mm]
@@ -62,29 +73,31 @@ def repair_lungs(
     part = np.ascontiguousarray(labels[box])
     sides = _close(part, airway[box], enclosed.gas[box], grid, config)
     out[box] = sides
+    keep_out = airway | enclosed.gas
+    completed = 0.0 if complete is None else _fill(out, complete(out), keep_out, grid, config)
     if config.dent_ball_mm <= 0:
-        return Repair(out, 0.0, 0.0)
+        return Repair(out, 0.0, 0.0, completed)
     dents = find_dents(enclosed.hu, out, grid, config)
     hollow = np.where((out == 0) & (enclosed.hu > config.air_below_hu), dents.labels, 0)
-    before = int((out > 0).sum())
-    _fill_dents(out, hollow.astype(np.uint8), airway | enclosed.gas, grid, config)
-    repaired = (int((out > 0).sum()) - before) * grid.voxel_ml
-    return Repair(out, repaired, dents.suspected_ml)
+    repaired = _fill(out, hollow.astype(np.uint8), keep_out, grid, config)
+    return Repair(out, repaired, dents.suspected_ml, completed)
 
 
-def _fill_dents(
+def _fill(
     lungs: Labels, hollow: Labels, keep_out: Mask, grid: WorkingGrid, config: LungConfig
-) -> None:
-    """Put dents into the lungs in place and close the seams."""
+) -> float:
+    """Put parts into the lungs in place and close the seams; return the ml that came in."""
     box = components.bounding_box(
         hollow, [int(2 * config.closing_mm / mm) + 1 for mm in grid.spacing_mm]
     )
     if box is None:
-        return
+        return 0.0
+    before = np.count_nonzero(lungs[box])
     part = np.ascontiguousarray(lungs[box] | hollow[box])
     closed = morphology.close(part, config.closing_mm, grid.spacing_mm)
     closed[keep_out[box]] = 0
     lungs[box] = _settle((closed & RIGHT) > 0, (closed & LEFT) > 0, part)
+    return float(np.count_nonzero(lungs[box]) - before) * grid.voxel_ml
 
 
 def _close(part: Labels, airway: Mask, gas: Mask, grid: WorkingGrid, config: LungConfig) -> Labels:

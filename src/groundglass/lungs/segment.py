@@ -1,13 +1,15 @@
-"""Lungs of a chest CT without a network: thresholds, connected objects, distances, closing.
+"""Lungs of a chest CT: thresholds, connected objects, distances, closing; a network if wanted.
 
 The order of the steps: block means on a working grid; air enclosed by tissue in each slice
 (:mod:`groundglass.lungs.body`); the airway grown and taken out (:mod:`~groundglass.lungs.airway`);
 gas and far pieces dropped (:mod:`~groundglass.lungs.pieces`); right and left told apart
 (:mod:`~groundglass.lungs.split`); vessels and lesions closed into each lung
-(:mod:`~groundglass.lungs.repair`); masks interpolated back to the full grid.
+(:mod:`~groundglass.lungs.repair`); parts as dense as the chest wall added where a network finds
+them (:mod:`~groundglass.lungs.completion`); masks interpolated back to the full grid.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from groundglass.core.results import LEFT, RIGHT
 from groundglass.imaging.resample import WorkingGrid, block_mean, smooth_to, working_grid
 from groundglass.lungs.airway import find_airway
 from groundglass.lungs.body import enclosed_air
+from groundglass.lungs.completion import LungMap, find_missing
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.pieces import lung_pieces
 from groundglass.lungs.repair import Repair, repair_lungs
@@ -42,6 +45,8 @@ class LungLabels:
     """Volume of dents too wide to fill: possible effusion or consolidation left out."""
     z_gaps: tuple[int, ...]
     """Slices without lung that lie between slices with lung."""
+    completed_ml: float = 0.0
+    """Volume that a network found missing and that was added."""
 
     @property
     def empty(self) -> bool:
@@ -53,6 +58,7 @@ def segment_lungs(
     hu: NDArray[np.int16],
     spacing_mm: tuple[float, float, float],
     config: LungConfig | None = None,
+    network: LungMap | None = None,
 ) -> LungLabels:
     """Return the lungs of a chest CT.
 
@@ -64,6 +70,8 @@ def segment_lungs(
     spacing_mm : tuple of float
         Slice, row and column spacing in mm (the median step for uneven slices).
     config : LungConfig, optional
+    network : LungMap, optional
+        Completes the lungs where opacity is as dense as the chest wall.
 
     Returns
     -------
@@ -82,7 +90,10 @@ def segment_lungs(
     airway = find_airway(small, enclosed.air, enclosed.midline_column, grid, config)
     lung = lung_pieces(enclosed, airway, grid, config)
     split = split_lungs(small, lung, enclosed.midline_column, grid, config)
-    repair = repair_lungs(enclosed, split.labels, airway, grid, config)
+    complete = None
+    if network is not None:
+        complete = partial(find_missing, enclosed, airway, grid, config, network)
+    repair = repair_lungs(enclosed, split.labels, airway, grid, config, complete)
     return _on_full_grid(split, repair, airway, grid)
 
 
@@ -100,6 +111,7 @@ def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid)
         split_method=split.method,
         repaired_ml=repair.repaired_ml,
         suspected_ml=repair.suspected_ml,
+        completed_ml=repair.completed_ml,
         z_gaps=gaps_between(labels),
     )
 

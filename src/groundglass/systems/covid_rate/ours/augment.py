@@ -16,6 +16,8 @@ class AugmentConfig:
 
     rotation_degrees: float = 25.0
     """Largest turn to either side, on top of a random multiple of 90 degrees."""
+    quarter_turns: float = 1.0
+    """Share of pictures that are turned by such a multiple."""
     zoom: tuple[float, float] = (0.65, 1.4)
     """Range of the enlargement."""
     aspect: float = 0.2
@@ -43,31 +45,37 @@ class AugmentConfig:
 
 
 def augment(
-    stacks: Tensor, size: int, config: AugmentConfig, generator: torch.Generator
+    stacks: Tensor,
+    size: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    tone_maps: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Return randomly changed tone maps and their masks.
 
     Parameters
     ----------
     stacks : Tensor
-        (pictures, 1 + masks, rows, columns) float32: a tone map, then masks in [0, 1].
+        (pictures, tone maps + masks, rows, columns) float32: tone maps, then masks in [0, 1].
     size : int
         Height and width of the result in pixels.
     config : AugmentConfig
     generator : torch.Generator
         Source of all randomness.
+    tone_maps : int
+        Tone maps of a picture; they are changed alike but for their noise.
 
     Returns
     -------
     tones : Tensor
-        (pictures, 1, size, size) in [0, 1.275].
+        (pictures, tone maps, size, size) in [0, 1.275].
     masks : Tensor
         (pictures, masks, size, size), 0 or 1.
     """
     grid = _grid(len(stacks), size, config, generator)
     moved = functional.grid_sample(stacks, grid, padding_mode="zeros", align_corners=False)
-    tones = _toned(moved[:, :1], config, generator)
-    return tones, (moved[:, 1:] > 0.5).float()
+    tones = _toned(moved[:, :tone_maps], config, generator)
+    return tones, (moved[:, tone_maps:] > 0.5).float()
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -78,7 +86,10 @@ def _grid(count: int, size: int, config: AugmentConfig, generator: torch.Generat
     """Return sampling positions: turn, mirror, zoom, stretch, shear, shift, elastic warp."""
     limit = math.radians(config.rotation_degrees)
     angle = _uniform(count, -limit, limit, generator)
-    angle = angle + torch.randint(0, 4, (count,), generator=generator) * (math.pi / 2)
+    turns = torch.randint(0, 4, (count,), generator=generator)
+    if config.quarter_turns < 1:
+        turns = turns * (torch.rand(count, generator=generator) < config.quarter_turns)
+    angle = angle + turns * (math.pi / 2)
     mirror = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1.0
     low, high = (math.log(value) for value in config.zoom)
     zoom = torch.exp(-_uniform(count, low, high, generator))

@@ -1,0 +1,157 @@
+"""Lung that opacity makes as dense as the chest wall, found by a network beside aerated lung.
+
+The network only ever adds. What it adds must be dense tissue or enclosed air in which it is
+certain of lung, thicker than the seams along a lung's surface, and must lie against lung that is
+there already, or be a whole lung of the side that lacks one.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.core.results import LEFT, RIGHT
+from groundglass.imaging import components, morphology
+from groundglass.imaging.resample import WorkingGrid
+from groundglass.imaging.tone import resized
+from groundglass.lungs.body import Enclosed
+from groundglass.lungs.config import LungConfig
+from groundglass.lungs.network_view import PlaneBox, body_box, neighbour_step, network_input
+from groundglass.lungs.split import spread_sides
+
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.uint8]
+
+RUN_MM = 4.5
+"""Wanted distance of the slices the network looks at; those between are interpolated."""
+BATCH = 16
+"""Slices of one call."""
+DENSEST_HU = 300
+"""Denser voxels are bone or calcium and no lung."""
+WHOLE_LUNG_ML = 150.0
+"""Least volume of a lung without any air in it."""
+
+
+class LungMap(Protocol):
+    """A network that tells where lung is."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of its input."""
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of lung, (slices, rows, columns), for (slices, 3, ...) tones."""
+
+
+def find_missing(  # noqa: PLR0913, PLR0917 - what is known of a scan
+    enclosed: Enclosed,
+    airway: Mask,
+    grid: WorkingGrid,
+    config: LungConfig,
+    network: LungMap,
+    labels: Labels,
+) -> Labels:
+    """Return the parts that lungs lack by the network's judgement: 1 right, 2 left, 0 elsewhere.
+
+    Parameters
+    ----------
+    enclosed : Enclosed
+        Densities, and gas that is no lung.
+    airway : array of bool, shape ``grid.shape``
+        Trachea and bronchi, which stay out.
+    grid : WorkingGrid
+    config : LungConfig
+    network : LungMap
+    labels : array of uint8, same shape
+        Lungs with vessels closed in: 0 outside, 1 right, 2 left.
+
+    Returns
+    -------
+    array of uint8, same shape
+        0 wherever there was lung before.
+    """
+    box = body_box(enclosed.walls)
+    certainty = _certainty(enclosed.hu, box, grid, network)
+    part = (slice(None), *box)
+    able = (labels[part] == 0) & ~airway[part] & ~enclosed.gas[part]
+    able &= (enclosed.hu[part] < DENSEST_HU) & (certainty >= round(config.network_least * 255))
+    core = morphology.erode(morphology.as_bits(able), config.network_seam_mm, grid.spacing_mm)
+    wide = morphology.dilate(core, 1.5 * config.network_seam_mm, grid.spacing_mm)
+    missing = able & wide.view(np.bool_)
+    sure = np.ascontiguousarray(labels[part])
+    kept = _judged(missing, certainty, sure, grid, config)
+    seeds = np.where(kept > 0, kept, 0).astype(np.uint8)
+    sides = spread_sides(sure | seeds, missing & (kept >= 0))
+    added = np.zeros_like(labels)
+    added[part] = np.where(sure == 0, sides, 0)
+    return added
+
+
+def _certainty(
+    hu: NDArray[np.int16], box: PlaneBox, grid: WorkingGrid, network: LungMap
+) -> NDArray[np.uint8]:
+    """Return the probability of lung times 255 in the body's box."""
+    step = max(1, round(RUN_MM / grid.spacing_mm[0]))
+    chosen = np.unique(np.append(np.arange(0, len(hu), step), len(hu) - 1))
+    aside = neighbour_step(grid.spacing_mm[0])
+    shape = hu[0][box].shape
+    found = np.zeros((len(hu), *shape), np.uint8)
+    for start in range(0, chosen.size, BATCH):
+        some = chosen[start : start + BATCH]
+        answers = network(np.stack([network_input(hu, i, box, aside, network.size) for i in some]))
+        for index, answer in zip(some, answers, strict=True):
+            found[index] = np.clip(np.rint(resized(answer, shape) * 255), 0, 255)
+    for low, high in pairwise(chosen):
+        for index in range(low + 1, high):
+            weight = (index - low) / (high - low)
+            found[index] = found[low] * (1 - weight) + found[high] * weight
+    return found
+
+
+def _judged(
+    missing: Mask,
+    certainty: NDArray[np.uint8],
+    labels: Labels,
+    grid: WorkingGrid,
+    config: LungConfig,
+) -> NDArray[np.int8]:
+    """Return -1 where an object is refused, the side of a whole lung, 0 elsewhere."""
+    objects, counts = components.label(missing)
+    boxes = components.boxes_of(objects, margin=(1, 1, 1))
+    found = np.zeros(missing.shape, np.int8)
+    for number in np.arange(1, counts.size):
+        box, ml = boxes[number - 1], float(counts[number]) * grid.voxel_ml
+        one = objects[box] == number
+        certain = float(certainty[box][one].mean()) / 255 >= config.network_certainty
+        if certain and ml >= WHOLE_LUNG_ML and (side := _lacking_side(one, box, labels)):
+            found[box][one] = side
+            continue
+        fits = certain and ml >= config.network_smallest_ml
+        if not (fits and _against(one, labels[box], config)):
+            found[box][one] = -1
+    return found
+
+
+def _against(one: Mask, labels: Labels, config: LungConfig) -> bool:
+    """Whether enough of an object's surface lies against lung."""
+    rim = morphology.dilate(morphology.as_bits(one), 1.0, (1.0, 1.0, 1.0)).view(np.bool_) & ~one
+    return float((labels[rim] > 0).mean()) >= config.network_contact if rim.any() else False
+
+
+def _lacking_side(one: Mask, box: components.Box, labels: Labels) -> int:
+    """Return the side that has no lung if an object lies on it, else 0."""
+    present = [side for side in (RIGHT, LEFT) if (labels == side).any()]
+    if len(present) != 1:
+        return 0
+    columns = np.arange(labels.shape[2])
+    there = float((labels > 0).sum(axis=(0, 1)) @ columns) / float((labels > 0).sum())
+    here = float(np.nonzero(one)[2].mean()) + box[2].start
+    side = RIGHT if here < there else LEFT
+    return 0 if side == present[0] else side

@@ -1,0 +1,147 @@
+"""Training of the lung network: laws of the opacities laid in, its sources, its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from groundglass.imaging.distance import distance_mm
+from groundglass.models.card import Task
+from tests.chests import Plan, draw
+
+torch = pytest.importorskip("torch")
+
+from groundglass.systems.lungs_network.network import LungNetwork  # noqa: E402
+from groundglass.systems.lungs_network.recipe import (  # noqa: E402
+    PICTURE,
+    SCALE,
+    SCAN,
+    LungsConfig,
+    LungsRecipe,
+)
+from groundglass.systems.lungs_network.synthesis import OpacityConfig, add_opacity  # noqa: E402
+from groundglass.systems.recipes import Source, TrainingData  # noqa: E402
+
+PLAN = Plan(shape=(40, 64, 64), spacing_mm=(6.0, 6.0, 6.0))
+BALLS, LOBES, HAZE, FLUID = np.eye(4)
+
+
+def laid(kinds: np.ndarray, seed: int = 0, **changes: float) -> tuple[np.ndarray, ...]:
+    """Return a chest before and after, its lungs before and after."""
+    hu, truth = draw(PLAN)
+    config = OpacityConfig(healthy=0.0, kinds=tuple(kinds), **changes)  # type: ignore[arg-type]
+    generator = np.random.default_rng(seed)
+    after, mask = add_opacity(hu.astype(np.float32), truth, PLAN.spacing_mm, config, generator)
+    return hu, after, truth, mask
+
+
+@pytest.mark.parametrize(
+    "kinds", [BALLS, LOBES, HAZE, FLUID], ids=["balls", "lobes", "haze", "fluid"]
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_opacity_only_makes_lung_and_its_rim_denser(kinds: np.ndarray, seed: int) -> None:
+    hu, after, truth, mask = laid(kinds, seed)
+    changed = np.abs(after - hu) > 1e-3
+    assert changed.any()
+    assert (after >= hu - 1e-3).all()
+    assert not changed[distance_mm(truth > 0, PLAN.spacing_mm) > OpacityConfig().rim_mm].any()
+    assert not (mask & (truth == 0)).any()
+
+
+@pytest.mark.parametrize("kinds", [BALLS, LOBES, HAZE], ids=["balls", "lobes", "haze"])
+def test_all_but_fluid_stays_lung(kinds: np.ndarray) -> None:
+    _, _, truth, mask = laid(kinds)
+    assert np.array_equal(mask, truth > 0)
+
+
+def test_fluid_lies_low_and_is_no_lung() -> None:
+    hu, after, truth, mask = laid(FLUID, collapsed=0.0, most=1)
+    fluid = (truth > 0) & ~mask
+    assert 0.01 < fluid.sum() / (truth > 0).sum() < 0.5
+    assert np.nonzero(fluid)[1].mean() > np.nonzero(mask)[1].mean()
+    inner = fluid & (np.abs(after - np.median(after[fluid])) < 60)
+    assert inner.sum() > 0.7 * fluid.sum()
+    assert -25 < np.median(after[fluid]) < 40
+    assert np.median(hu[fluid]) < -800
+
+
+def test_opacity_is_a_function_of_its_seed() -> None:
+    first, again, other = (laid(BALLS, seed)[1] for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_one_slice_can_hold_opacity() -> None:
+    hu, truth = draw(PLAN)
+    generator = np.random.default_rng(0)
+    config = OpacityConfig(healthy=0.0)
+    after, _ = add_opacity(hu[20:21], truth[20:21], (5.0, 6.0, 6.0), config, generator)
+    assert (after > hu[20:21] + 100).sum() > 10
+
+
+def sources() -> list[Source]:
+    """Return both sources, made of a plain chest."""
+    hu, truth = draw(PLAN)
+    tones = np.clip((hu[10:30] + 1000) * (0.85 / 1040) * 200, 0, 255).astype(np.uint8)
+    stacks = np.stack([tones, tones, tones, (truth[10:30] > 0) * np.uint8(255)], 1)
+    return [Source(SCAN, stacks, 0.75, SCALE), Source(PICTURE, stacks, 0.25, SCALE)]
+
+
+def test_the_shipped_network_is_small() -> None:
+    network = LungsRecipe().network()
+    assert isinstance(network, LungNetwork)
+    assert sum(one.numel() for one in network.parameters()) < 600_000
+    with torch.inference_mode():
+        assert network.eval()(torch.zeros(2, 3, 160, 160)).shape == (2, 1, 160, 160)
+
+
+def test_a_batch_depends_on_its_generator_alone_and_pictures_repeat_their_slice() -> None:
+    recipe, made = LungsRecipe(LungsConfig(side_px=64)), sources()
+    first, again = (recipe.batch(0, made, 8, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(first["image"], again["image"])
+    assert first["image"].shape == (8, 3, 64, 64)
+    assert first["mask"].shape == (8, 1, 64, 64)
+    assert torch.equal(first["image"][:3, 0], first["image"][:3, 2])
+    assert not torch.equal(first["image"][3:, 0], first["image"][3:, 2])
+    assert 0 < float(first["mask"].mean()) < 1
+
+
+@pytest.mark.parametrize("name", [SCAN, PICTURE])
+def test_one_source_alone_makes_batches(name: str) -> None:
+    made = [source for source in sources() if source.name == name]
+    batch = LungsRecipe(LungsConfig(side_px=64)).batch(0, made, 4, torch.Generator())
+    assert len(batch["image"]) == 4
+
+
+def test_a_few_steps_learn_where_air_is() -> None:
+    config = LungsConfig(side_px=64, steps=25, batch=8, warm_up_steps=5)
+    recipe, made = LungsRecipe(config), sources()
+    torch.manual_seed(0)
+    network = recipe.network()
+    optimiser, _ = recipe.optimiser(recipe.stages(0)[0], network)
+    losses = []
+    for step in range(25):
+        batch = recipe.batch(0, made, 8, torch.Generator().manual_seed(step))
+        loss = recipe.loss(network, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_facts_fit_the_network() -> None:
+    facts = LungsRecipe().facts
+    assert facts.task is Task.LUNGS
+    assert facts.preparation.channels == 3
+    assert set(facts.thresholds) == set(facts.labels)
+
+
+def test_without_data_there_are_no_sources(tmp_path: Path) -> None:
+    recipe = LungsRecipe(replace(LungsConfig(), steps=1))
+    data = TrainingData((), tmp_path)
+    assert recipe.sources(0, data, recipe.network()) == []
+    assert recipe.other_data(data) == ()
