@@ -47,7 +47,8 @@ test-train: $(VENV)/.ready-train
 		tests/unit/test_covid_rate_network.py tests/unit/test_covid_rate_ours.py tests/unit/test_cli_bench.py \
 		tests/unit/test_class_networks.py \
 		tests/unit/test_patient_training.py \
-		tests/unit/test_per_covid_19_training.py tests/unit/test_xray_classes.py
+		tests/unit/test_per_covid_19_training.py tests/unit/test_xray_classes.py \
+		tests/unit/test_lungs_network.py
 
 fast-tests: $(VENV)/.ready-dev
 	"$(RUN)" -m pytest -n auto --maxprocesses 8 -q -m "not slow and not data" $(FAST)

@@ -18,13 +18,13 @@ from groundglass.lungs.segment import LungLabels, segment_lungs
 from tests.chests import Plan, draw
 
 PLAN = Plan(shape=(68, 100, 100), spacing_mm=(4.0, 3.6, 3.6))
-MARKED = 90
-"""Density by which the stand-in network knows its lesions; tissue has 40."""
+MARKED, WATER = 90, 8
+"""Densities by which the stand-in network knows the room of a lung; tissue has 40."""
 
 
 @dataclass
 class Knowing:
-    """A stand-in that calls aerated lung and everything of the marked density lung."""
+    """A stand-in that calls aerated lung and everything of a marked density lung."""
 
     certainty: float = 0.97
     wider_px: int = 0
@@ -34,7 +34,7 @@ class Knowing:
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         tones = batch[:, 1]
         frame = ndimage.binary_fill_holes(tones.max(axis=0) > 0.5)
-        lung = ((tones < 0.5) & frame) | (tones > 0.87)
+        lung = ((tones < 0.5) & frame) | (tones > 0.87) | (np.abs(tones - 0.8238) < 0.004)
         if self.wider_px:
             lung = ndimage.maximum_filter(lung, (1, *(2 * self.wider_px + 1,) * 2))
         return np.where(lung, np.float32(self.certainty), np.float32(0.02))
@@ -97,9 +97,23 @@ def test_a_healthy_chest_is_left_as_it_is(wider_px: int) -> None:
 
 def test_what_the_network_doubts_stays_out() -> None:
     hu, _, _ = with_lesion(PLAN.ball((0.0, 0.0, -130.0), 45.0))
-    doubt = completed(hu, Knowing(certainty=0.7))
+    doubt = completed(hu, Knowing(certainty=0.55))
     assert np.array_equal(doubt.labels, segment_lungs(hu, PLAN.spacing_mm).labels)
     assert doubt.completed_ml == 0
+
+
+def test_effusion_is_left_out_and_told_in_ml() -> None:
+    _, y, _ = PLAN.axes()
+    hu, truth = draw(PLAN)
+    fluid = (truth == 1) & (y > 35)
+    hu[fluid] = WATER
+    found = completed(hu)
+    assert found.fluid_ml == pytest.approx(fluid.sum() * PLAN.voxel_ml, rel=0.25)
+    assert (found.labels[fluid] > 0).mean() < 0.25
+    hu[fluid] = MARKED
+    dense = completed(hu)
+    assert dense.fluid_ml == 0
+    assert (dense.labels[fluid] == 1).mean() > 0.9
 
 
 def test_tissue_apart_from_the_lungs_stays_out() -> None:
@@ -145,7 +159,7 @@ def scan_with_lesion() -> Scan:
 
 def test_what_was_added_is_told_in_ml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find, "open_lung_model", Knowing)
-    lungs = find.find_lungs(scan_with_lesion())
+    lungs = find.find_lungs(scan_with_lesion(), LungConfig(method="network"))
     told = {verdict.check: verdict for verdict in lungs.verdicts}
     assert told["lung_network"].status is Status.WARNING
     assert " ml " in told["lung_network"].found
@@ -162,6 +176,6 @@ def test_without_the_network_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_missing_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find, "open_lung_model", lambda: None)
-    lungs = find.find_lungs(scan_with_lesion())
+    lungs = find.find_lungs(scan_with_lesion(), LungConfig(method="network"))
     assert find.NO_NETWORK in lungs.verdicts
     assert lungs.method == "training-free"

@@ -30,12 +30,11 @@ BALLS, LOBES, HAZE, FLUID = np.eye(4)
 
 
 def laid(kinds: np.ndarray, seed: int = 0, **changes: float) -> tuple[np.ndarray, ...]:
-    """Return a chest before and after, its lungs before and after."""
+    """Return a chest before and after, and its lungs."""
     hu, truth = draw(PLAN)
     config = OpacityConfig(healthy=0.0, kinds=tuple(kinds), **changes)  # type: ignore[arg-type]
     generator = np.random.default_rng(seed)
-    after, mask = add_opacity(hu.astype(np.float32), truth, PLAN.spacing_mm, config, generator)
-    return hu, after, truth, mask
+    return hu, add_opacity(hu, truth, PLAN.spacing_mm, config, generator), truth
 
 
 @pytest.mark.parametrize(
@@ -43,29 +42,26 @@ def laid(kinds: np.ndarray, seed: int = 0, **changes: float) -> tuple[np.ndarray
 )
 @pytest.mark.parametrize("seed", [0, 1])
 def test_opacity_only_makes_lung_and_its_rim_denser(kinds: np.ndarray, seed: int) -> None:
-    hu, after, truth, mask = laid(kinds, seed)
+    hu, after, truth = laid(kinds, seed)
     changed = np.abs(after - hu) > 1e-3
-    assert changed.any()
+    assert changed[truth > 0].any()
     assert (after >= hu - 1e-3).all()
     assert not changed[distance_mm(truth > 0, PLAN.spacing_mm) > OpacityConfig().rim_mm].any()
-    assert not (mask & (truth == 0)).any()
 
 
-@pytest.mark.parametrize("kinds", [BALLS, LOBES, HAZE], ids=["balls", "lobes", "haze"])
-def test_all_but_fluid_stays_lung(kinds: np.ndarray) -> None:
-    _, _, truth, mask = laid(kinds)
-    assert np.array_equal(mask, truth > 0)
+@pytest.mark.parametrize("kinds", [BALLS, LOBES], ids=["balls", "lobes"])
+def test_consolidation_is_as_dense_as_asked_for(kinds: np.ndarray) -> None:
+    hu, after, truth = laid(kinds, bronchogram=0.0, most=1)
+    dense = (truth > 0) & (after > hu + 800)
+    assert 20 < np.median(after[dense]) < 85
 
 
-def test_fluid_lies_low_and_is_no_lung() -> None:
-    hu, after, truth, mask = laid(FLUID, collapsed=0.0, most=1)
-    fluid = (truth > 0) & ~mask
+def test_fluid_lies_low_and_has_the_density_of_water() -> None:
+    hu, after, truth = laid(FLUID, collapsed=0.0, most=1)
+    fluid = (truth > 0) & (after > hu + 700)
     assert 0.01 < fluid.sum() / (truth > 0).sum() < 0.5
-    assert np.nonzero(fluid)[1].mean() > np.nonzero(mask)[1].mean()
-    inner = fluid & (np.abs(after - np.median(after[fluid])) < 60)
-    assert inner.sum() > 0.7 * fluid.sum()
+    assert np.nonzero(fluid)[1].mean() > np.nonzero(truth)[1].mean() + 3
     assert -25 < np.median(after[fluid]) < 40
-    assert np.median(hu[fluid]) < -800
 
 
 def test_opacity_is_a_function_of_its_seed() -> None:
@@ -78,7 +74,7 @@ def test_one_slice_can_hold_opacity() -> None:
     hu, truth = draw(PLAN)
     generator = np.random.default_rng(0)
     config = OpacityConfig(healthy=0.0)
-    after, _ = add_opacity(hu[20:21], truth[20:21], (5.0, 6.0, 6.0), config, generator)
+    after = add_opacity(hu[20:21], truth[20:21], (5.0, 6.0, 6.0), config, generator)
     assert (after > hu[20:21] + 100).sum() > 10
 
 

@@ -2,11 +2,12 @@
 
 The network only ever adds. What it adds must be dense tissue or enclosed air in which it is
 certain of lung, thicker than the seams along a lung's surface, and must lie against lung that is
-there already, or be a whole lung of the side that lacks one.
+there already, or be a whole lung of the side that lacks one. Effusion is left out by its density.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from groundglass.imaging.resample import WorkingGrid
 from groundglass.imaging.tone import resized
 from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
+from groundglass.lungs.effusion import find_fluid
 from groundglass.lungs.network_view import PlaneBox, body_box, neighbour_step, network_input
 from groundglass.lungs.split import spread_sides
 
@@ -31,6 +33,8 @@ BATCH = 16
 """Slices of one call."""
 DENSEST_HU = 300
 """Denser voxels are bone or calcium and no lung."""
+PART = 4
+"""Label of a part whose side is that of the lung it lies against."""
 WHOLE_LUNG_ML = 150.0
 """Least volume of a lung without any air in it."""
 
@@ -50,6 +54,16 @@ class LungMap(Protocol):
         """Return the probability of lung, (slices, rows, columns), for (slices, 3, ...) tones."""
 
 
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """What lungs lack by the network's judgement."""
+
+    labels: Labels
+    """1 right, 2 left, 0 elsewhere and wherever there was lung before, on the working grid."""
+    fluid_ml: float
+    """Volume left out as effusion."""
+
+
 def find_missing(  # noqa: PLR0913, PLR0917 - what is known of a scan
     enclosed: Enclosed,
     airway: Mask,
@@ -57,8 +71,8 @@ def find_missing(  # noqa: PLR0913, PLR0917 - what is known of a scan
     config: LungConfig,
     network: LungMap,
     labels: Labels,
-) -> Labels:
-    """Return the parts that lungs lack by the network's judgement: 1 right, 2 left, 0 elsewhere.
+) -> Missing:
+    """Return the parts that lungs lack by the network's judgement.
 
     Parameters
     ----------
@@ -71,27 +85,28 @@ def find_missing(  # noqa: PLR0913, PLR0917 - what is known of a scan
     network : LungMap
     labels : array of uint8, same shape
         Lungs with vessels closed in: 0 outside, 1 right, 2 left.
-
-    Returns
-    -------
-    array of uint8, same shape
-        0 wherever there was lung before.
     """
     box = body_box(enclosed.walls)
     certainty = _certainty(enclosed.hu, box, grid, network)
     part = (slice(None), *box)
     able = (labels[part] == 0) & ~airway[part] & ~enclosed.gas[part]
     able &= (enclosed.hu[part] < DENSEST_HU) & (certainty >= round(config.network_least * 255))
-    core = morphology.erode(morphology.as_bits(able), config.network_seam_mm, grid.spacing_mm)
-    wide = morphology.dilate(core, 1.5 * config.network_seam_mm, grid.spacing_mm)
-    missing = able & wide.view(np.bool_)
+    missing = _thick(able, grid, config)
     sure = np.ascontiguousarray(labels[part])
-    kept = _judged(missing, certainty, sure, grid, config)
-    seeds = np.where(kept > 0, kept, 0).astype(np.uint8)
-    sides = spread_sides(sure | seeds, missing & (kept >= 0))
+    fluid = find_fluid(enclosed.hu[part], missing, grid, config)
+    kept = _judged(_thick(missing & ~fluid, grid, config), certainty, sure, grid, config)
+    sides = spread_sides(np.where(kept < PART, kept, 0) | sure, kept > 0)
     added = np.zeros_like(labels)
     added[part] = np.where(sure == 0, sides, 0)
-    return added
+    return Missing(added, float(fluid.sum()) * grid.voxel_ml)
+
+
+def _thick(mask: Mask, grid: WorkingGrid, config: LungConfig) -> Mask:
+    """Return the mask without parts that hold no ball of the seam's radius."""
+    radius = max(config.network_seam_mm, 1.01 * max(grid.spacing_mm[1:]))
+    core = morphology.erode(morphology.as_bits(mask), radius, grid.spacing_mm)
+    wide = morphology.dilate(core, 1.5 * radius, grid.spacing_mm)
+    return np.asarray(wide.view(np.bool_) & mask)
 
 
 def _certainty(
@@ -121,21 +136,19 @@ def _judged(
     labels: Labels,
     grid: WorkingGrid,
     config: LungConfig,
-) -> NDArray[np.int8]:
-    """Return -1 where an object is refused, the side of a whole lung, 0 elsewhere."""
+) -> Labels:
+    """Return 0 but where a part is kept: the side of a whole lung, ``PART`` elsewhere."""
     objects, counts = components.label(missing)
     boxes = components.boxes_of(objects, margin=(1, 1, 1))
-    found = np.zeros(missing.shape, np.int8)
+    found = np.zeros(missing.shape, np.uint8)
     for number in np.arange(1, counts.size):
         box, ml = boxes[number - 1], float(counts[number]) * grid.voxel_ml
         one = objects[box] == number
-        certain = float(certainty[box][one].mean()) / 255 >= config.network_certainty
-        if certain and ml >= WHOLE_LUNG_ML and (side := _lacking_side(one, box, labels)):
-            found[box][one] = side
+        if float(certainty[box][one].mean()) / 255 < config.network_certainty:
             continue
-        fits = certain and ml >= config.network_smallest_ml
-        if not (fits and _against(one, labels[box], config)):
-            found[box][one] = -1
+        side = _lacking_side(one, box, labels) if ml >= WHOLE_LUNG_ML else 0
+        if side or (ml >= config.network_smallest_ml and _against(one, labels[box], config)):
+            found[box][one] = side or PART
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 class LungConfig:
     """Settings of the lung segmentation; lengths in mm, densities in HU."""
 
-    method: Literal["network", "training-free"] = "network"
+    method: Literal["network", "training-free"] = "training-free"
     """``network``: a small network completes the training-free lungs where opacity is as dense as
     the chest wall; ``training-free``: no network."""
 
@@ -57,10 +57,10 @@ class LungConfig:
     dent_depth_mm: float = 6.0
     """Shallower dents are left as they are."""
 
-    network_least: float = 0.5
+    network_least: float = 0.45
     """Probability from which a voxel may be added by the network."""
 
-    network_certainty: float = 0.8
+    network_certainty: float = 0.6
     """Least mean probability of a part that is added."""
 
     network_contact: float = 0.1
@@ -71,3 +71,6 @@ class LungConfig:
 
     network_seam_mm: float = 3.0
     """Parts must hold a ball of this radius: seams along a lung's surface do not."""
+
+    fluid_hu: tuple[float, float] = (-25.0, 21.0)
+    """Mean density of effusion, which is left out; consolidation is denser."""

@@ -104,6 +104,7 @@ def _verdicts(found: LungLabels) -> list[Verdict]:
     checks = (
         _split_verdict,
         _completion_verdict,
+        _fluid_verdict,
         _suspect_verdict,
         _gap_verdict,
         _repair_verdict,
@@ -143,7 +144,19 @@ def _completion_verdict(found: LungLabels) -> Verdict | None:
         Status.WARNING if found.completed_ml >= COMPLETED_GRAVE_ML else Status.NOTE,
         f"{found.completed_ml:.0f} ml as dense as the chest wall are lung by the lung network",
         "they count as lung",
-        "volume and infected percent include them; if some are effusion, both are too high",
+        "volume and infected percent include them; if some are no lung, both are too high",
+    )
+
+
+def _fluid_verdict(found: LungLabels) -> Verdict | None:
+    if found.fluid_ml <= 0:
+        return None
+    return Verdict(
+        "pleural_fluid",
+        Status.WARNING,
+        f"about {found.fluid_ml:.0f} ml of the density of water lie in the room of the lungs",
+        "they were left out as effusion",
+        "if some are consolidation, volume and infected percent are too low",
     )
 
 

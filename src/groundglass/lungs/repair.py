@@ -10,6 +10,7 @@ from groundglass.core.results import LEFT, RIGHT
 from groundglass.imaging import components, morphology
 from groundglass.imaging.resample import WorkingGrid
 from groundglass.lungs.body import Enclosed
+from groundglass.lungs.completion import Missing
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.dents import find_dents
 from groundglass.lungs.split import spread_sides
@@ -41,6 +42,9 @@ class Repair:
     completed_ml: float = 0.0
     """Volume of lung that ``complete`` found missing."""
 
+    fluid_ml: float = 0.0
+    """Volume that it left out as effusion."""
+
 
 def repair_lungs(  # noqa: PLR0913, PLR0917 - what is known of a scan
     enclosed: Enclosed,
@@ -48,7 +52,7 @@ def repair_lungs(  # noqa: PLR0913, PLR0917 - what is known of a scan
     airway: Mask,
     grid: WorkingGrid,
     config: LungConfig,
-    complete: Callable[[Labels], Labels] | None = None,
+    complete: Callable[[Labels], Missing] | None = None,
 ) -> Repair:
     """Return each lung closed by a ball, its holes and rib-side dents filled.
 
@@ -74,13 +78,16 @@ def repair_lungs(  # noqa: PLR0913, PLR0917 - what is known of a scan
     sides = _close(part, airway[box], enclosed.gas[box], grid, config)
     out[box] = sides
     keep_out = airway | enclosed.gas
-    completed = 0.0 if complete is None else _fill(out, complete(out), keep_out, grid, config)
+    completed = fluid = 0.0
+    if complete is not None:
+        missing = complete(out)
+        completed, fluid = _fill(out, missing.labels, keep_out, grid, config), missing.fluid_ml
     if config.dent_ball_mm <= 0:
-        return Repair(out, 0.0, 0.0, completed)
+        return Repair(out, 0.0, 0.0, completed, fluid)
     dents = find_dents(enclosed.hu, out, grid, config)
     hollow = np.where((out == 0) & (enclosed.hu > config.air_below_hu), dents.labels, 0)
     repaired = _fill(out, hollow.astype(np.uint8), keep_out, grid, config)
-    return Repair(out, repaired, dents.suspected_ml, completed)
+    return Repair(out, repaired, dents.suspected_ml, completed, fluid)
 
 
 def _fill(

@@ -47,6 +47,8 @@ class LungLabels:
     """Slices without lung that lie between slices with lung."""
     completed_ml: float = 0.0
     """Volume that a network found missing and that was added."""
+    fluid_ml: float = 0.0
+    """Volume that was left out as effusion."""
 
     @property
     def empty(self) -> bool:
@@ -112,6 +114,7 @@ def _on_full_grid(split: Split, repair: Repair, airway: Mask, grid: WorkingGrid)
         repaired_ml=repair.repaired_ml,
         suspected_ml=repair.suspected_ml,
         completed_ml=repair.completed_ml,
+        fluid_ml=repair.fluid_ml,
         z_gaps=gaps_between(labels),
     )
 

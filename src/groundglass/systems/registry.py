@@ -15,6 +15,7 @@ from groundglass.datasets import per_covid_19 as per_covid_19_data
 from groundglass.datasets.slices import SliceSet
 from groundglass.errors import ReadError
 from groundglass.systems.covid_rate import published as covid_rate
+from groundglass.systems.lungs_network import folders as lungs_network
 from groundglass.systems.per_covid_19 import published as per_covid_19
 from groundglass.systems.xray_classes import published as xray_classes
 
@@ -106,6 +107,15 @@ SYSTEMS: tuple[System, ...] = (
         class_folders.class_part,
         class_folders.class_folders,
         xray_classes.published_for,
+    ),
+    System(
+        "lungs",
+        Measure.MASKS,
+        {"ours": "groundglass.systems.lungs_network.recipe:LungsRecipe"},
+        lambda _: ("train",),
+        lambda root, _: lungs_network.lung_data(root),
+        lungs_network.lung_data,
+        lungs_network.published_for,
     ),
 )
 """All systems."""

@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from groundglass.core.scan import Intensity
+from groundglass.datasets.slices import Slice
+from groundglass.imaging.tone import align_hu, align_picture, resized
 from groundglass.models.card import Preparation, Task
-from groundglass.systems.batches import draw
+from groundglass.systems.batches import draw, validation_dice
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment
 from groundglass.systems.covid_rate.ours.extra import RATED, VOLUMES, sibling
 from groundglass.systems.lungs_network import sources
 from groundglass.systems.lungs_network.network import LungNetwork, NetworkConfig, WithSigmoid
 from groundglass.systems.lungs_network.sources import PoolConfig
 from groundglass.systems.lungs_network.synthesis import OpacityConfig
-from groundglass.systems.recipes import Facts, Source, Stage, TrainingData
+from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 SCAN, PICTURE = "scans", "pictures"
 SCALE = (200.0, 200.0, 200.0, 255.0)
@@ -102,6 +108,9 @@ class LungsRecipe:
     half_storage = True
     patience = None
     precision = "32-true"
+    yardstick = Yardstick("Dice")
+    watched_share = 0.0
+    leak = None
 
     def __init__(self, config: LungsConfig | None = None) -> None:
         self.config = config or LungsConfig()
@@ -132,14 +141,25 @@ class LungsRecipe:
         """Return a new network; it runs faster with the channels last in memory."""
         return LungNetwork(self.config.network).to(memory_format=torch.channels_last)
 
+    def prepared(self, one: Slice) -> NDArray[np.float32]:
+        """Return the network's input for one slice, which stands for its neighbours."""
+        align = align_hu if one.intensity is Intensity.HU else align_picture
+        tones = resized(align(one.values), self.facts.preparation.size)
+        return np.stack([tones] * self.config.network.slices)
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
+        """Return the mean Dice over slices."""
+        return validation_dice(network, sources, device)
+
     def exported(self, network: nn.Module) -> nn.Module:
         """Return the network with its sigmoid."""
         assert isinstance(network, LungNetwork)
         return WithSigmoid(network)
 
     def other_data(self, data: TrainingData) -> tuple[str, ...]:
-        """Return the data sets that are trained on."""
-        return tuple(name for name in (VOLUMES, RATED) if sibling(data.root, name) is not None)
+        """Return the data sets beside the first that are trained on."""
+        there = [name for name in (VOLUMES, RATED) if sibling(data.root, name) is not None]
+        return tuple(there[1:])
 
     def sources(self, stage: int, data: TrainingData, network: nn.Module) -> Sequence[Source]:  # noqa: ARG002 - one stage
         """Return scans and pictures with opacity laid in; what is not there is left out."""

@@ -109,13 +109,13 @@ def _volume(folder: Path) -> _Volume:
 def _slices(
     volume: _Volume, pool: PoolConfig, opacity: OpacityConfig, generator: np.random.Generator
 ) -> Iterator[Bytes]:
-    hu, lungs = volume.hu.astype(np.float32), volume.lungs
-    hu, mask = add_opacity(hu, lungs, volume.spacing_mm, opacity, generator)
+    hu = volume.hu.astype(np.float32)
+    hu = add_opacity(hu, volume.lungs, volume.spacing_mm, opacity, generator)
     size = (pool.kept_px, pool.kept_px)
     for index in range(int(generator.integers(pool.every)), len(hu), pool.every):
         step = int(generator.integers(pool.neighbours[0], pool.neighbours[1] + 1))
         tones = network_input(hu, index, volume.box, step, size)
-        lung = resized(mask[index][volume.box].astype(np.float32), size)
+        lung = resized((volume.lungs[index][volume.box] > 0).astype(np.float32), size)
         yield _bytes(tones, lung)
 
 
@@ -148,9 +148,9 @@ def picture_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: i
         pixel_mm = LUNGS_WIDTH_MM / (columns[-1] - columns[0] + 1)
         lungs = components.label(found.mask[None])[0].astype(np.uint8)
         density = found.density_hu[None]
-        hu, mask = add_opacity(density, lungs, (5.0, pixel_mm, pixel_mm), opacity, generator)
+        hu = add_opacity(density, lungs, (5.0, pixel_mm, pixel_mm), opacity, generator)
         tones = resized(align_hu(hu[0]), size)
-        made.append(_bytes(np.stack([tones] * 3), resized(mask[0].astype(np.float32), size)))
+        made.append(_bytes(np.stack([tones] * 3), resized(found.mask.astype(np.float32), size)))
     return np.stack(made) if made else None
 
 

@@ -1,9 +1,14 @@
-"""Opacity as dense as the chest wall laid into lungs in 3-D; where the lung is stays known."""
+"""Opacity as dense as the chest wall laid into lungs in 3-D; where the lung is stays known.
+
+Effusion is laid in too. To the network its room is that of the lung: the two look alike but for a
+few HU, by which what uses the network tells them apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +52,7 @@ class OpacityConfig:
     confluent_share: Range = (0.1, 0.6)
     """Share of a lung that is confluent opacity."""
     effusion_hu: Range = (-5.0, 20.0)
-    """Mean density of effusion, which is not lung."""
+    """Mean density of effusion."""
     effusion_share: Range = (0.02, 0.35)
     """Share of a lung's room that effusion takes."""
     collapsed: float = 0.5
@@ -87,22 +92,18 @@ class _Opacity:
     """Where it is, the chest wall included."""
     hu: float
     """Mean density."""
-    is_lung: bool
-    """Whether its place counts as lung."""
     airways: bool
     """Whether airways stay to be seen."""
 
 
 def add_opacity(
-    hu: Floats,
+    hu: NDArray[Any],
     lungs: NDArray[np.uint8],
     spacing_mm: Spacing,
     config: OpacityConfig,
     generator: np.random.Generator,
-) -> tuple[Floats, Mask]:
-    """Return densities with opacities, and where the lungs are.
-
-    Tissue is only made denser. Effusion is taken out of the lungs, all else stays lung.
+) -> Floats:
+    """Return densities with opacities; tissue is only made denser.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def add_opacity(
     config : OpacityConfig
     generator : numpy.random.Generator
     """
-    hu, mask = hu.astype(np.float32), lungs > 0
+    hu = hu.astype(np.float32)
     for number in np.unique(lungs[lungs > 0]):
         if generator.random() < config.healthy:
             continue
@@ -130,8 +131,8 @@ def add_opacity(
         lung = _Lung(one, depth, spacing_mm)
         for _ in range(int(generator.integers(1, config.most + 1))):
             for opacity in _draw(lung, config, generator):
-                _lay(hu[box], mask[box], lung, opacity, config, generator)
-    return hu, mask
+                _lay(hu[box], lungs[box] > 0, lung, opacity, config, generator)
+    return hu
 
 
 def _draw(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) -> list[_Opacity]:
@@ -143,7 +144,7 @@ def _draw(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) ->
     density = config.confluent_hu if kind == 2 else config.dense_hu
     airways = bool(kind == 2 or generator.random() < config.bronchogram)
     inside = make(lung, config, generator)
-    return [_Opacity(inside, generator.uniform(*density), is_lung=True, airways=airways)]
+    return [_Opacity(inside, generator.uniform(*density), airways=airways)]
 
 
 def _ball(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) -> Mask:
@@ -200,22 +201,22 @@ def _effusion(lung: _Lung, config: OpacityConfig, generator: np.random.Generator
     if generator.random() < config.collapsed:
         wide = np.asarray(field > limit - generator.uniform(5, 16)) & ~fluid
         collapsed = generator.uniform(*config.dense_hu)
-        found.append(_Opacity(wide, collapsed, is_lung=True, airways=True))
+        found.append(_Opacity(wide, collapsed, airways=True))
     density = generator.uniform(*config.effusion_hu)
-    return [*found, _Opacity(fluid, density, is_lung=False, airways=False)]
+    return [*found, _Opacity(fluid, density, airways=False)]
 
 
 def _lay(  # noqa: PLR0913, PLR0917 - a picture, its truth, and what to lay into it how
     hu: Floats,
-    mask: Mask,
+    either: Mask,
     lung: _Lung,
     opacity: _Opacity,
     config: OpacityConfig,
     generator: np.random.Generator,
 ) -> None:
-    """Make one opacity part of densities and lung mask, in place."""
+    """Make one opacity part of the densities, in place; ``either`` are both lungs."""
     near = morphology.dilate(morphology.as_bits(lung.mask), config.rim_mm, lung.spacing_mm)
-    rim = near.view(np.bool_) & ~mask & (hu > AIR_HU) & (hu < -150)
+    rim = near.view(np.bool_) & ~either & (hu > AIR_HU) & (hu < -150)
     able = lung.mask | rim
     edge = generator.uniform(*config.edge_mm)
     sigma = [
@@ -228,14 +229,12 @@ def _lay(  # noqa: PLR0913, PLR0917 - a picture, its truth, and what to lay into
         weight = np.where(_airways(hu, lung), weight * 0.2, weight)
     denser = np.maximum(target - hu, 0)
     hu += np.where(able, weight * denser, 0).astype(np.float32)
-    if not opacity.is_lung:
-        mask &= ~(opacity.inside & lung.mask)
 
 
 def _airways(hu: Floats, lung: _Lung) -> Mask:
     """Return where a lung is thin as in an airway, specks left out."""
     thin = lung.mask & (hu < AIRWAY_HU) & (lung.depth > AIRWAY_DEPTH_MM)
-    return np.asarray(ndimage.binary_opening(thin, np.ones((1, 2, 2))))
+    return np.asarray(ndimage.binary_opening(thin, np.ones((1, 2, 2), bool)))
 
 
 def _smooth(lung: _Lung, mm: float, generator: np.random.Generator) -> Floats:
@@ -254,4 +253,4 @@ def _smooth(lung: _Lung, mm: float, generator: np.random.Generator) -> Floats:
         low = place.astype(np.intp)
         weight = (place - low).reshape([-1 if one == axis else 1 for one in range(3)])
         noise = noise.take(low, axis) * (1 - weight) + noise.take(low + 1, axis) * weight
-    return noise.astype(np.float32)
+    return np.asarray(noise, np.float32)

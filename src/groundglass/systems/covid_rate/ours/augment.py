@@ -16,8 +16,6 @@ class AugmentConfig:
 
     rotation_degrees: float = 25.0
     """Largest turn to either side, on top of a random multiple of 90 degrees."""
-    quarter_turns: float = 1.0
-    """Share of pictures that are turned by such a multiple."""
     zoom: tuple[float, float] = (0.65, 1.4)
     """Range of the enlargement."""
     aspect: float = 0.2
@@ -42,6 +40,8 @@ class AugmentConfig:
     """Share of pictures that are blurred or sharpened."""
     cutout: float = 0.15
     """Share of pictures in which a square is greyed out."""
+    quarter_turns: float = 1.0
+    """Share of pictures that are turned by a multiple of 90 degrees."""
 
 
 def augment(
