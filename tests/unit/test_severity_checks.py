@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from groundglass.core.results import LungMask
 from groundglass.core.scan import Scan
+from groundglass.datasets import covid_ct_md_fake, covid_semiseg
 from groundglass.infection.volume import find_infection
 from groundglass.metrics import overlap
 from groundglass.systems.identification_severity.infection import published_infection
 from groundglass.systems.identification_severity.pictures import window_of
 from groundglass.systems.identification_severity.presets import ABLATION, CLINIC, CTSS, SEGMENTATION
+from tests.unit.test_benchmarks_accuracy import run
 from tests.unit.test_published_infection import chest
 
 
@@ -55,3 +60,21 @@ def test_windows_of_short_and_long_series_by_variant() -> None:
     assert CTSS.slices.chosen(short).nonzero()[0].tolist() == [6]
     assert ABLATION.slices.chosen(short).all()
     assert (window_of(12), len(window_of(90))) == (range(12), 81)
+
+
+def test_table_of_masks_holds_both_parts(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, write in (("covid-semiseg", covid_semiseg), ("covid-ct-md", covid_ct_md_fake)):
+        (tmp_path / name).mkdir()
+        write.write_fake(tmp_path / name, np.random.default_rng(0))
+    out = tmp_path / "out.json"
+    given = ("--data", str(tmp_path), "--method", "ours", "--rounds", "20", "--json", str(out))
+    run(root, "infection_table.py", monkeypatch, *given)
+    found = json.loads(out.read_text(encoding="utf-8"))["methods"]["ours"]
+    assert [row["auc"] for row in found["series"]] == [1, 1, None]
+    assert found["pictures"]["dice"]["slice_mean"] > 0.8
+    assert "lung area" in capsys.readouterr().out

@@ -164,8 +164,8 @@ def _stated(scan: Scan, lungs: LungMask, entry: Entry) -> Prediction:
         return Prediction(card.name, NO_STATEMENT, {}, _sentence(error))
 
 
-def _sentence(error: ModelError) -> str:
-    text = str(error).rstrip(".")
+def _sentence(said: ModelError | str) -> str:
+    text = str(said).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -180,6 +180,6 @@ def _statement(card: ModelCard, config: DecisionConfig, answers: SliceAnswers) -
         if config.decision == VOTE
         else f"the mean of calibrated probabilities (temperature {config.temperature:.2f})"
     )
-    limits = " ".join(text.rstrip(".") + "." for text in card.limits)
+    limits = " ".join(_sentence(text) for text in card.limits)
     note = f"{len(answers.index)} slices, by {way}. {seen} {limits} Not for diagnosis."
     return Prediction(card.name, decision.label, decision.shares, note)
