@@ -16,6 +16,7 @@ from groundglass.metrics import overlap
 from groundglass.systems.identification_severity.infection import published_infection
 from groundglass.systems.identification_severity.pictures import window_of
 from groundglass.systems.identification_severity.presets import ABLATION, CLINIC, CTSS, SEGMENTATION
+from groundglass.systems.identification_severity.severity import published_percent
 from tests.unit.test_benchmarks_accuracy import run
 from tests.unit.test_published_infection import chest
 
@@ -60,6 +61,17 @@ def test_windows_of_short_and_long_series_by_variant() -> None:
     assert CTSS.slices.chosen(short).nonzero()[0].tolist() == [6]
     assert ABLATION.slices.chosen(short).all()
     assert (window_of(12), len(window_of(90))) == (range(12), 81)
+
+
+def test_published_percent_is_a_mean_over_slices_with_a_mask() -> None:
+    hu, lungs, _, _ = chest()
+    well, _, _, _ = chest(lesions=())
+    mask = published_infection(hu, lungs, SEGMENTATION).mask
+    wanted = 100 * mask.sum() / (lungs > 0).sum()
+    inside = np.stack([lungs, lungs, lungs])
+    found = published_percent(np.stack([hu, well, well]), inside)
+    assert found == pytest.approx(wanted)
+    assert published_percent(np.stack([well, well, well]), inside) is None
 
 
 def test_table_of_masks_holds_both_parts(

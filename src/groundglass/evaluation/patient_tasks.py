@@ -32,7 +32,7 @@ from groundglass.lungs.find import find_lungs
 from groundglass.models.runtime import Model
 from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.read import read_scan
-from groundglass.systems.identification_severity.severity import published_ctss
+from groundglass.systems.identification_severity.severity import published_ctss, published_percent
 from groundglass.systems.identification_severity.statement import (
     SliceAnswers,
     classify_slices,
@@ -216,6 +216,7 @@ def grades_task(
             "reference": one.label,
             "grade": value,
             "percent": case.burden.regions["total"].percent.value,
+            "published percent": _published_percent(case, method),
         }
         for (one, case), value in zip(cases, values, strict=True)
     )
@@ -223,6 +224,13 @@ def grades_task(
     return TaskResult(
         SYSTEM, "mosmed", method.value, dataset, len(cases), tables, grades_table(), items, notes
     )
+
+
+def _published_percent(case: CaseResult, method: Method) -> float | None:
+    """Return the percent of the published code, where that is what is measured."""
+    if method is not Method.PUBLISHED:
+        return None
+    return published_percent(case.scan.hu(), case.lungs.labels)
 
 
 def scores_task(

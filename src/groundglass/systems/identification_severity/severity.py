@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from groundglass.scoring.bands import BANDS, band_points, count_rows
 from groundglass.systems.identification_severity.infection import published_infection
-from groundglass.systems.identification_severity.presets import CTSS
+from groundglass.systems.identification_severity.presets import CTSS, VOLUME
 
-__all__ = ["BANDS", "PublishedScore", "published_ctss"]
+__all__ = ["BANDS", "PublishedScore", "published_ctss", "published_percent"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,29 @@ def published_ctss(hu: NDArray[np.integer], lungs: NDArray[np.uint8]) -> Publish
     if mean is None or worst is None:
         return PublishedScore(None, None, {})
     return PublishedScore(sum(mean.values()), sum(worst.values()), mean)
+
+
+def published_percent(hu: NDArray[np.integer], lungs: NDArray[np.uint8]) -> float | None:
+    """Return the infected percent of a patient as the published code for volumes draws it.
+
+    It is the mean of area of mask over area of lung over the slices whose mask is not empty, so
+    healthy slices do not lower it, and the mask may leave the lungs. The code never clears its list
+    between patients; here every patient has a list of his own.
+
+    Parameters
+    ----------
+    hu : ndarray
+        (slices, rows, columns) in HU, canonical.
+    lungs : ndarray
+        Same shape, non-zero inside.
+
+    Returns
+    -------
+    float or None
+        ``None`` where no slice has a mask.
+    """
+    infected = published_infection(hu, lungs, VOLUME).mask.sum(axis=(1, 2))
+    held = infected > 0
+    if not held.any():
+        return None
+    return float(100 * (infected[held] / (lungs > 0).sum(axis=(1, 2))[held]).mean())
