@@ -342,3 +342,14 @@ def test_other_estimates_have_a_table_and_none_without_them() -> None:
     assert "Made by area. By area: no lung area." in text
     case = volume_case()
     assert "Other estimates" not in Page(render_report(case, result_document(case))).text
+
+
+def test_the_model_is_named_with_licence_and_hash() -> None:
+    case = volume_case()
+    facts = {"model": "small", "licence": "research only", "sha256": "ef" * 32}
+    steps = case.provenance.after("infection", method="network", **facts)
+    case = replace(case, provenance=steps)
+    text = " ".join(Page(render_report(case, result_document(case))).text.split())
+    assert f"small. Licence of its weights: research only. SHA-256 {'ef' * 32}" in text
+    case = volume_case()
+    assert "Licence" not in Page(render_report(case, result_document(case))).text

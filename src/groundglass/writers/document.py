@@ -143,7 +143,8 @@ class InfectionPart(_Part):
     method: str = _said("What found the infected voxels.")
     percent: SidesPart = _said("Infected share of the lung volume, 0 to 100.")
     interval_percent: Interval | None = _said(
-        "Infected share of both lungs at the tight and at the loose thresholds: low, high."
+        "Infected share of both lungs at the tight and at the loose thresholds, widened to hold "
+        "the shares by other methods: low, high."
     )
     volume_ml: SidesPart = _said("Infected volume; null for pictures.")
     interval_ml: Interval | None = _said("Infected volume of both lungs: low, high.")
