@@ -125,7 +125,8 @@ def _verdict(
     found = f"{_shown(value)} of the lungs are infected by the method {method}, {beside}"
     done = "The interval of both lungs was widened to hold all of them"
     if not far:
-        return Verdict("infection_cross_check", Status.OK, found, done, "")
+        effect = "The percentage stays as it was, its interval holds both"
+        return Verdict("infection_cross_check", Status.OK, found, done, effect)
     return Verdict(
         "infection_cross_check",
         Status.WARNING,
