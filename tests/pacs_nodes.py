@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from groundglass.pacs.nodes import Peer
+
 USER, PASSWORD = "reader", "open sesame"
 _PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -135,3 +137,10 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
     subprocess.run([tool("openssl"), *kind, *more], capture_output=True, check=True)
     return cert, key
+
+
+def storescu(peer: Peer, folder: Path, *options: str, ae: str = "MODALITY") -> int:
+    """Send a folder with dcmtk; return the exit code."""
+    command = [tool("storescu"), *options, "-aet", ae, "-aec", peer.ae, peer.host, str(peer.port)]
+    done = subprocess.run([*command, "+sd", folder], capture_output=True, check=False, timeout=120)
+    return done.returncode

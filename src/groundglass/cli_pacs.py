@@ -191,6 +191,9 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 for a fre
 RulesFile = Annotated[
     Path | None, typer.Option(help="JSON file of rules: which studies are analyzed.")
 ]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings of the analysis, as analyze reads them.")
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option(help="AE title that may call, or AE@HOST:PORT to return results there."),
@@ -214,6 +217,7 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ae: Ae = "GROUNDGLASS",
     spool: SpoolFolder = SPOOL,
     rules: RulesFile = None,
+    config: ConfigFile = None,
     allow: Allow = None,
     return_to: ReturnTo = "sender",
     quiet_time: QuietTime = 30.0,
@@ -235,7 +239,7 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
         tls = _tls(tls_cert, tls_key, tls_ca)
         titles, peers = node.read_callers(allow or [])
         plan = node.make_plan(rules, quiet_time, return_to, peers)
-        plan = replace(plan, ae=ae, tls=tls, keep_days=keep_days)
+        plan = replace(plan, ae=ae, tls=tls, keep_days=keep_days, config=config)
         limits = Limits(max_instances, max_mb * 2**20, reserve_mb * 2**20)
         settings = node.Listen(ae, port, spool, plan, bind, titles, limits, tls)
         _log_to_stderr()

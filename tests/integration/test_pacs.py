@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,31 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import generate_uid
 
 from groundglass.errors import PacsError
 from groundglass.pacs import ask
 from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
 from groundglass.pacs.receive import Receiver, start_server
 from groundglass.pacs.spool import Limits, Spool, State
-from groundglass.phantom_dicom import write_series
 from tests.pacs_nodes import (
     PASSWORD,
     USER,
     Archive,
     certificate,
-    free_port,
-    orthanc,
-    qido,
-    start_listener,
-    tool,
+    storescu,
     wait_for,
 )
-from tests.phantoms import SMALL, phantom
-from tests.series import SECRETS, block, compress, make_slices, save
+from tests.series import block, compress, make_slices, save
 
 pytest.importorskip("pynetdicom")
 pytest.importorskip("dicomweb_client")
@@ -77,13 +67,6 @@ def receiving(
         yield Node(spool, Peer("GROUNDGLASS", "127.0.0.1", port), receiver)
     finally:
         server.shutdown()
-
-
-def storescu(peer: Peer, folder: Path, *options: str, ae: str = "MODALITY") -> int:
-    """Send a folder with dcmtk; return the exit code."""
-    command = [tool("storescu"), *options, "-aet", ae, "-aec", peer.ae, peer.host, str(peer.port)]
-    done = subprocess.run([*command, "+sd", folder], capture_output=True, check=False, timeout=120)
-    return done.returncode
 
 
 def test_four_senders_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -237,12 +220,6 @@ def test_tls_lets_in_who_has_a_trusted_certificate(tmp_path: Path) -> None:
         Tls(cert, strange_key).server()
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
-
-
 @pytest.mark.parametrize("way", ["dicom", "web"])
 def test_a_study_goes_out_is_found_and_comes_back(
     way: str, archive: Archive, tmp_path: Path
@@ -283,114 +260,3 @@ def test_who_is_not_known_is_refused(archive: Archive) -> None:
         ask.echo(Peer("ORTHANC", "127.0.0.1", 1), "GROUNDGLASS", PLAIN, NOBODY)
     with pytest.raises(PacsError, match="https only"):
         ask.echo(parse_node("http://pacs.example/dicom-web"), "GROUNDGLASS", PLAIN, READER)
-
-
-def small_study(folder: Path) -> Path:
-    """Write a phantom that can be analyzed as a study of its own."""
-    write_series(phantom(SMALL).scan, folder)
-    study, serie = generate_uid(), generate_uid()
-    for path in folder.iterdir():
-        dataset = pydicom.dcmread(path)
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, serie
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.PatientName, dataset.PatientID = SECRETS[:2]
-        dataset.save_as(path)
-    return folder
-
-
-def kinds_of(archive: Archive, study: str) -> list[str]:
-    """Return the modalities of a study's series, as QIDO-RS tells them."""
-    found = qido(archive, f"/studies/{study}/series")
-    return sorted(one["00080060"]["Value"][0] for one in found)
-
-
-def states(spool: Path) -> dict[str, int]:
-    return {
-        state: len(list((spool / state).iterdir())) for state in State if (spool / state).is_dir()
-    }
-
-
-def run_through(study: Path, archive: Archive, tmp_path: Path, syntax: str = "") -> Path:
-    """Send a study to the archive and to our node, wait for the results, return the spool."""
-    peer, spool, port = parse_peer(archive.dicom), tmp_path / "spool", free_port()
-    assert storescu(peer, study, *filter(None, [syntax]), ae="MODALITY") == 0
-    listener = start_listener(spool, port, "--allow", archive.dicom, "--quiet-time", "1")
-    try:
-        node = Peer("GROUNDGLASS", "127.0.0.1", port)
-        assert storescu(node, study, *filter(None, [syntax]), ae="ORTHANC") == 0
-        wait_for(lambda: states(spool)["done"] or states(spool)["failed"], 900)
-    finally:
-        listener.send_signal(signal.SIGTERM)
-        listener.wait(timeout=30)
-    notes = [path.read_text() for path in spool.glob("*/*/study.json")]
-    assert states(spool)["done"] == 1, notes
-    log = spool.with_suffix(".log").read_text()
-    first = pydicom.dcmread(next(study.iterdir()))
-    for secret in (*SECRETS, str(first.PatientID), str(first.StudyInstanceUID)):
-        assert not secret or secret not in log
-    return spool
-
-
-def test_results_come_back_into_the_archive(archive: Archive, tmp_path: Path) -> None:
-    study = small_study(tmp_path / "study")
-    uid = pydicom.dcmread(next(study.iterdir())).StudyInstanceUID
-    spool = run_through(study, archive, tmp_path)
-    expected = ["CT", "DOC", "SEG", "SR"] if pdf_possible() else ["CT", "SEG", "SR"]
-    assert kinds_of(archive, uid) == expected
-    files = ask.get(
-        parse_node(archive.web), ask.Wanted(study=uid), tmp_path / "back", "GG", PLAIN, READER
-    )
-    back = {pydicom.dcmread(path).Modality: pydicom.dcmread(path) for path in files}
-    made = pydicom.dcmread(next(spool.glob("done/*/result-*/dicom/seg.dcm")))
-    assert back["SEG"].SOPInstanceUID == made.SOPInstanceUID
-    assert np.array_equal(back["SEG"].pixel_array, made.pixel_array)
-    assert back["SEG"].PatientID == SECRETS[1]
-
-
-def pdf_possible() -> bool:
-    from groundglass.dicomout.pdf import PdfMissingError, render_pdf
-
-    try:
-        render_pdf("<p>x</p>")
-    except PdfMissingError:
-        return False
-    return True
-
-
-def test_no_study_is_lost_or_doubled_by_kills(archive: Archive, tmp_path: Path) -> None:
-    spool, port = tmp_path / "spool", free_port()
-    studies = [small_study(tmp_path / f"study{i}") for i in range(2)]
-    uids = [pydicom.dcmread(next(study.iterdir())).StudyInstanceUID for study in studies]
-    options = ("--allow", archive.dicom, "--quiet-time", "0.5")
-    listener = start_listener(spool, port, *options)
-    chance = random.Random(4)
-    try:
-        for study in studies:
-            assert storescu(Peer("GROUNDGLASS", "127.0.0.1", port), study, ae="ORTHANC") == 0
-        for _ in range(2):
-            wait_for(lambda: states(spool)["working"] or states(spool)["done"] == 2, 600)
-            threading.Event().wait(chance.uniform(0, 3))
-            listener.kill()
-            listener.wait()
-            assert sum(states(spool).values()) == 2
-            listener = start_listener(spool, port, *options)
-        wait_for(lambda: states(spool)["done"] == 2 or states(spool)["failed"], 900)
-        storescu(Peer("GROUNDGLASS", "127.0.0.1", port), studies[0], ae="ORTHANC")
-        threading.Event().wait(2)
-        assert states(spool)["done"] == 2
-    finally:
-        listener.send_signal(signal.SIGTERM)
-        listener.wait(timeout=30)
-    for uid in uids:
-        assert [kind for kind in kinds_of(archive, uid) if kind in {"SEG", "SR"}] == ["SEG", "SR"]
-    assert len(list(spool.glob("done/*/result-*"))) == 2
-
-
-@pytest.mark.data
-def test_a_real_series_is_analyzed_and_returned(
-    data: Path, archive: Archive, tmp_path: Path
-) -> None:
-    study = next((data / "covid-ct-md").glob("*/P001"))
-    uid = pydicom.dcmread(next(study.iterdir())).StudyInstanceUID
-    run_through(study, archive, tmp_path, "-xs")
-    assert {"CT", "SEG", "SR"} <= set(kinds_of(archive, uid))

@@ -254,9 +254,9 @@ def test_results_nobody_takes_are_offered_again_without_analyzing(tmp_path: Path
 def test_an_analysis_that_never_answers_is_given_up(tmp_path: Path) -> None:
     spool, key = ct_study(tmp_path)
     worker = Analysis(spool, Plan(quiet_seconds=0.0), 0)
-    spool.change(key, State.INCOMING, attempts=3)
+    spool.change(key, State.INCOMING, attempts=5)
     worker.step()
-    assert "ended 3 times without an answer" in spool.note(key, State.FAILED).reason
+    assert "ended 5 times without an answer" in spool.note(key, State.FAILED).reason
     assert worker.runs == 0
 
 

@@ -114,6 +114,9 @@ def listen(
             "--allow AE@HOST:PORT, or say --return-to AE@HOST:PORT or nobody"
         )
         raise PacsError(msg)
+    if settings.plan.config is not None and not settings.plan.config.is_file():
+        msg = "the file of settings for the analysis is not there"
+        raise PacsError(msg)
     spool = Spool(settings.spool, settings.limits)
     handle = spool.lock()
     left = spool.recover()

@@ -54,9 +54,11 @@ class Plan:
     """Our AE title."""
     tls: Tls | None = None
     """What secures the connections."""
+    config: Path | None = None
+    """Settings of the analysis, as ``analyze --config`` reads them."""
     keep_days: float | None = None
     """Days after which a study that is done is removed; ``None`` to keep all."""
-    most_attempts: int = 3
+    most_attempts: int = 5
     """After so many analyses that ended without an answer a study has failed."""
     most_seconds: float = 3600.0
     """Longest time of one analysis."""
@@ -181,6 +183,8 @@ class Worker:
     def _run(self, series: Path, out: Path) -> tuple[int, str]:
         """Run one analysis; return its exit code and what it said last."""
         command = [sys.executable, "-m", "groundglass", "analyze", str(series), "-o", str(out)]
+        if self.plan.config is not None:
+            command += ["--config", str(self.plan.config)]
         self._child = subprocess.Popen(  # noqa: S603 - our own program
             [*command, "--dicom", "--quiet"],
             stdin=subprocess.DEVNULL,
