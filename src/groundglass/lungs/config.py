@@ -57,10 +57,10 @@ class LungConfig:
     dent_depth_mm: float = 6.0
     """Shallower dents are left as they are."""
 
-    network_least: float = 0.45
+    network_least: float = 0.5
     """Probability from which a voxel may be added by the network."""
 
-    network_certainty: float = 0.6
+    network_certainty: float = 0.65
     """Least mean probability of a part that is added."""
 
     network_contact: float = 0.1
