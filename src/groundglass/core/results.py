@@ -70,7 +70,9 @@ class LobeMask:
     geometry: Geometry
     """The scan's grid."""
     method: str
-    """What made the mask."""
+    """What made the mask, e.g. ``approximate: fissures`` or ``external: lungmask-lobes``."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What was noticed while finding the lobes."""
 
     def __post_init__(self) -> None:
         """Freeze the labels and check their grid."""
