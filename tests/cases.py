@@ -97,6 +97,7 @@ def picture_case() -> CaseResult:
             Score("ctss25", None, None, None, "five bands", reason="needs both lungs"),
             Score("tss20", None, None, None, "five lobes", reason="needs both lungs"),
             Score("ct_grade", 1, 1, 1, "by percent"),
+            Score("ctss25_published", None, None, None, "five bands", reason="needs both lungs"),
         ),
         selection_ctset=replace(_selection("covid-ctset", 1), threshold=None),
     )
@@ -108,6 +109,7 @@ def severity(ctss25: int = 4) -> Severity:
         Score("ctss25", ctss25, 3, 5, "published bands, five regions", {"right_1": 2, "left_1": 2}),
         Score("tss20", 3, 3, 3, "published bands, five regions", {"right_1": 3}),
         Score("ct_grade", 1, 1, 2, "percent of both lungs"),
+        Score("ctss25_published", ctss25, 3, 5, "published bands", {"right_front": 2}),
     )
 
 

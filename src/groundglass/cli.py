@@ -62,6 +62,13 @@ class LungMethod(StrEnum):
     TRAINING_FREE = "training-free"
 
 
+class LobeMethod(StrEnum):
+    """Whether lobes are found where none are given."""
+
+    APPROXIMATE = "approximate"
+    NONE = "none"
+
+
 def numbers(text: str, count: int) -> tuple[float, ...]:
     """Return ``count`` numbers separated by commas.
 
@@ -124,6 +131,9 @@ LungRule = Annotated[
 Infection = Annotated[
     InfectionMethod | None, typer.Option(help="How infection is found; the network by default.")
 ]
+Lobes = Annotated[
+    LobeMethod | None, typer.Option(help="Find approximate lobes where none are given, or not.")
+]
 Offset = Annotated[
     float | None, typer.Option(help="What to add to the values to get Hounsfield units.")
 ]
@@ -158,6 +168,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     lungs_convention: Convention = None,
     lung_method: LungRule = None,
     infection: Infection = None,
+    lobes: Lobes = None,
     hu_offset: Offset = None,
     spacing: Spacing = None,
     window: Window = None,
@@ -169,7 +180,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """Measure a chest CT and write a report."""
     _require_folder(out, as_json=as_json, dicom=dicom)
     options = _read_options(hu_offset, spacing, window)
-    settings = _settings(config, infection, hu_offset, lung_method)
+    settings = _settings(config, infection, lobes, hu_offset, lung_method)
     _require_convention(lungs, lungs_convention)
 
     from groundglass.cli_analyze import Request, run  # noqa: PLC0415 - keeps --help quick
@@ -217,6 +228,7 @@ def _read_options(hu_offset: float | None, spacing: str | None, window: str | No
 def _settings(
     path: Path | None,
     infection: InfectionMethod | None,
+    lobes: LobeMethod | None,
     hu_offset: float | None,
     lung_method: LungMethod | None,
 ) -> AnalyzeConfig:
@@ -238,6 +250,8 @@ def _settings(
         settings = replace(settings, infection_method=infection.value)
     if lung_method is not None:
         settings = replace(settings, lungs=replace(settings.lungs, method=lung_method.value))
+    if lobes is not None:
+        settings = replace(settings, lobes=replace(settings.lobes, method=lobes.value))
     return settings if hu_offset is None else replace(settings, hu_offset=hu_offset)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from groundglass.checks.content import check_content
 from groundglass.checks.intensity import calibrate
 from groundglass.core.progress import OnProgress, Progress, silent
+from groundglass.core.provenance import Provenance
 from groundglass.core.results import CaseResult, InfectionMask, LobeMask, LungMask
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Verdict
@@ -17,6 +18,8 @@ from groundglass.errors import GridMismatchError, GroundglassError
 from groundglass.infection.picture import PictureConfig
 from groundglass.infection.volume import VolumeInfectionConfig
 from groundglass.lungs.find import LungConfig, find_lungs
+from groundglass.lungs.lobes.config import LobeConfig
+from groundglass.lungs.lobes.find import find_lobes
 from groundglass.scoring.burden import measure_burden
 from groundglass.scoring.cross_check import cross_check
 from groundglass.scoring.effects import state_effects
@@ -34,7 +37,7 @@ from groundglass.systems.infection import (
 )
 from groundglass.systems.per_covid_19.method import PercentConfig, state_percent
 
-STAGES = ("checking values", "finding lungs", "finding infection", "measuring")
+STAGES = ("checking values", "finding lungs", "finding lobes", "finding infection", "measuring")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class AnalyzeConfig:
     """What to add to the values to get HU, where the source does not say; found out if None."""
     lungs: LungConfig = field(default_factory=LungConfig)
     """Finding the lungs of a volume."""
+    lobes: LobeConfig = field(default_factory=LobeConfig)
+    """Finding approximate lobes of a volume where none are given."""
     infection: VolumeInfectionConfig = field(default_factory=VolumeInfectionConfig)
     """Finding infection in a volume."""
     picture: PictureConfig = field(default_factory=PictureConfig)
@@ -81,7 +86,7 @@ def analyze(
     lungs : LungMask, optional
         A lung mask on the scan's grid, used instead of finding one.
     lobes : LobeMask, optional
-        A lobe mask on the scan's grid; gives numbers per lobe.
+        A lobe mask on the scan's grid, used instead of finding approximate lobes.
     on_progress : callable
         Told about every stage.
 
@@ -121,13 +126,16 @@ def _analyze(
 ) -> CaseResult:
     found = _segment(scan, config, lungs, clock)
     lungs, infection = found.lungs, found.infection
+    if lobes is None:
+        with clock.stage("finding lobes"):
+            lobes = find_lobes(scan, lungs, config.lobes)
     with clock.stage("measuring"):
         by_area = select_by_area(lungs, config.selection)
         ctset = select_slices(scan)
         measured = measure_burden(scan, lungs, infection, lobes, by_area, ctset)
         burden, checked = cross_check(measured, found.method, found.others)
         severity = score_severity(burden, lungs, infection, lobes)
-        verdicts = (*_verdicts(scan, lungs, infection), *checked)
+        verdicts = (*_verdicts(scan, lungs, infection, lobes), *checked)
         predictions = state_patient(scan, lungs)
         rated, told = state_percent(scan, lungs, burden.regions["total"].percent, config.percent)
     return CaseResult(
@@ -139,15 +147,19 @@ def _analyze(
         selection=by_area,
         selection_ctset=ctset,
         verdicts=(*verdicts, *told),
-        provenance=scan.provenance.after("lungs", method=lungs.method).after(
-            "infection", method=infection.method, **found.model
-        ),
+        provenance=_provenance(scan, found, lobes),
         config=config,
         lobes=lobes,
         predictions=predictions,
         estimates=(*found.others, *rated),
         seconds=clock.seconds,
     )
+
+
+def _provenance(scan: Scan, found: FoundInfection, lobes: LobeMask | None) -> Provenance:
+    steps = scan.provenance.after("lungs", method=found.lungs.method)
+    steps = steps if lobes is None else steps.after("lobes", method=lobes.method)
+    return steps.after("infection", method=found.infection.method, **found.model)
 
 
 def _segment(
@@ -170,8 +182,12 @@ def _segment(
         return find_in_volume(scan, lungs, settings)
 
 
-def _verdicts(scan: Scan, lungs: LungMask, infection: InfectionMask) -> tuple[Verdict, ...]:
-    found = (*scan.verdicts, *lungs.verdicts, *infection.verdicts, *check_content(scan, lungs))
+def _verdicts(
+    scan: Scan, lungs: LungMask, infection: InfectionMask, lobes: LobeMask | None
+) -> tuple[Verdict, ...]:
+    masks = (lungs, infection) if lobes is None else (lungs, infection, lobes)
+    told = (verdict for mask in masks for verdict in mask.verdicts)
+    found = (*scan.verdicts, *told, *check_content(scan, lungs))
     return state_effects(found, lungs, infection)
 
 

@@ -24,7 +24,8 @@ from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import NotAnalyzableError
 from groundglass.writers.document import ResultDocument, build_schema, schema_text
-from groundglass.writers.summary import grade, refusal_document, result_document
+from groundglass.writers.scores import grade
+from groundglass.writers.summary import refusal_document, result_document
 from tests.cases import picture_case, volume_case
 
 

@@ -170,6 +170,10 @@ class RegionBurden:
     """Share that is consolidation."""
     mean_hu: float | None
     """Mean density of the region in HU."""
+    voxels: int = 0
+    """Voxels of the region."""
+    infected_voxels: int = 0
+    """Infected voxels among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,7 @@ class Score:
     """One severity score with the rule that produced it."""
 
     name: str
-    """``ctss25``, ``tss20`` or ``ct_grade``."""
+    """``ctss25``, ``tss20``, ``ct_grade`` or ``ctss25_published``."""
     value: int | None
     """The score; ``None`` if it cannot be known."""
     low: int | None
@@ -233,6 +237,8 @@ class Severity:
     """Total severity score, 0 to 20."""
     ct_grade: Score
     """CT-0 to CT-4."""
+    ctss25_published: Score
+    """CTSS as published: by slices and front-to-back bands, not by lobes."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +280,7 @@ class CaseResult:
     config: Any
     """The ``AnalyzeConfig`` used."""
     lobes: LobeMask | None = None
-    """Where the lobes are, if a lobe mask was given."""
+    """Where the lobes are, if they were given or could be found."""
     predictions: tuple[Prediction, ...] = ()
     """What classifiers say."""
     estimates: tuple[PercentEstimate, ...] = ()

@@ -178,7 +178,13 @@ def _region(  # noqa: PLR0913, PLR0917
         ground_glass_percent=share_percent(measure(counts.ground_glass), whole),
         consolidation_percent=share_percent(measure(counts.consolidation), whole),
         mean_hu=hu,
+        voxels=_count(counts.voxels, rows, labels),
+        infected_voxels=_count(counts.infected(), rows, labels),
     )
+
+
+def _count(table: Float, rows: NDArray[np.bool_], labels: tuple[int, ...]) -> int:
+    return int(table[rows][:, labels].sum())
 
 
 def _unknown(name: str, reason: str) -> RegionBurden:

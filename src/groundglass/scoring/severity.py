@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,8 @@ from groundglass.core.results import (
 from groundglass.scoring.bands import RowCounts, band_points, count_rows
 from groundglass.scoring.counts import DEFAULT, HIGH, LOW, percent_of
 
+PUBLISHED = "ctss25_published"
+"""Name of the score by slices and front-to-back bands."""
 NONE_PERCENT = 0.5
 """Percent below which a region counts as not infected: what rounds to 0 of whole percent."""
 CTSS_LIMITS = (5.0, 25.0, 50.0, 75.0)
@@ -33,15 +36,18 @@ CT-4."""
 HEIGHTS = ("right_upper", "right_middle", "right_lower", "left_upper", "left_lower")
 """Thirds of the right lung and halves of the left by height, which stand in for lobes."""
 
+APPROXIMATE = "; the lobes are approximate"
+"""What a rule adds where lobes were not given."""
+
 _LEVELS = (DEFAULT, LOW, HIGH)
 _CTSS_LOBES = (
     "CTSS-25: five lobes, each 0 points under 0.5 % infected volume, 1 up to 5 %, 2 up to 25 %, 3"
     " up to 50 %, 4 up to 75 %, 5 above; the sum"
 )
 _CTSS_BANDS = (
-    "CTSS-25 by front-to-back bands as in the published code, not by lobes: right lung in thirds,"
-    " left in halves by image row; per slice 0, 1-5, 6-25, 26-50, 51-75, 76-100 % give 0 to 5 "
-    "points; slices with lung on at least 6 % of the picture, first 6 and last 5 left out; "
+    "CTSS as published: by front-to-back bands as in the published code, not by lobes: right lung"
+    " in thirds, left in halves by image row; per slice 0, 1-5, 6-25, 26-50, 51-75, 76-100 % give"
+    " 0 to 5 points; slices with lung on at least 6 % of the picture, first 6 and last 5 left out; "
     "rounded mean over slices, the sum"
 )
 _TSS_LOBES = (
@@ -62,7 +68,7 @@ _GRADE = (
 def score_severity(
     burden: Burden, lungs: LungMask, infection: InfectionMask, lobes: LobeMask | None
 ) -> Severity:
-    """Return the three scores, each with its interval from the tight and the loose thresholds.
+    """Return the scores, each with its interval from the tight and the loose thresholds.
 
     Parameters
     ----------
@@ -72,6 +78,7 @@ def score_severity(
         The masks, on one grid.
     lobes : LobeMask, optional
         Without it CTSS-25 uses the published front-to-back bands and TSS-20 regions by height.
+        The published score stands beside CTSS-25 in either case.
 
     References
     ----------
@@ -82,13 +89,14 @@ def score_severity(
     .. [3] Morozov et al. "MosMedData: chest CT scans with COVID-19 related findings dataset." 2020.
        arXiv 2005.06465 (CT-0 to CT-4)
     """
+    published, tss = _without_lobes(lungs, infection)
+    ctss = replace(published, name="ctss25")
     if lobes is not None:
         percents = {name: burden.regions[name].percent for name in LOBES}
-        ctss = _sum_score("ctss25", _CTSS_LOBES, percents, CTSS_LIMITS)
-        tss = _sum_score("tss20", _TSS_LOBES, percents, QUARTERS)
-    else:
-        ctss, tss = _without_lobes(lungs, infection)
-    return Severity(ctss, tss, ct_grade(burden.regions["total"].percent))
+        about = APPROXIMATE if lobes.method.startswith("approximate") else ""
+        ctss = _sum_score("ctss25", _CTSS_LOBES + about, percents, CTSS_LIMITS)
+        tss = _sum_score("tss20", _TSS_LOBES + about, percents, QUARTERS)
+    return Severity(ctss, tss, ct_grade(burden.regions["total"].percent), published)
 
 
 def grade_points(percent: float, limits: Sequence[float]) -> int:
@@ -129,7 +137,7 @@ def _without_lobes(lungs: LungMask, infection: InfectionMask) -> tuple[Score, Sc
     reason = _no_regions(lungs)
     if reason is not None:
         return (
-            Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason),
+            Score(PUBLISHED, None, None, None, _CTSS_BANDS, reason=reason),
             Score("tss20", None, None, None, _TSS_HEIGHTS, reason=reason),
         )
     counts = count_rows(lungs.labels, infection.extent)
@@ -141,9 +149,9 @@ def _band_score(counts: RowCounts) -> Score:
     default, low, high = (band_points(counts, level) for level in _LEVELS)
     if default is None or low is None or high is None:
         reason = "no slice with enough lung lies between the outermost slices the rule leaves out"
-        return Score("ctss25", None, None, None, _CTSS_BANDS, reason=reason)
+        return Score(PUBLISHED, None, None, None, _CTSS_BANDS, reason=reason)
     ends = sum(low.values()), sum(high.values())
-    return Score("ctss25", sum(default.values()), *ends, _CTSS_BANDS, default)
+    return Score(PUBLISHED, sum(default.values()), *ends, _CTSS_BANDS, default)
 
 
 def _height_percents(

@@ -24,6 +24,7 @@ ADVICE = {
     "pleural_repair": "Look where dents of the lung were filled: consolidation, effusion or wall?",
     "pleural_opacity": "Look at the dense tissue left outside the lung: consolidation or effusion?",
     "lung_gaps": "Look at the slices without lung between slices with lung.",
+    "lobes": "Follow the borders of the lobes in lobes.nii.gz where a lobe's number matters.",
     "lung_sides": "Follow the border between right and left lung; numbers by side rest on it.",
     "picture_inverted": "Make sure that lungs are dark in the picture; it was turned to that.",
     "picture_lungs": "Make sure that the picture shows lungs.",

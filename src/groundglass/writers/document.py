@@ -103,6 +103,10 @@ class RegionPart(_Part):
     ground_glass_percent: Percent | None = _said("Share of the region that is ground glass.")
     consolidation_percent: Percent | None = _said("Share of the region that is consolidation.")
     mean_hu: float | None = _said("Mean density of the region in HU.")
+    voxels: int = _said("Voxels of the region.", ge=0)
+    infected_voxels: int = _said(
+        "Infected voxels among them; with even steps the share that decides a lobe's points.", ge=0
+    )
 
 
 class ZonesPart(_Part):
@@ -114,7 +118,7 @@ class ZonesPart(_Part):
 
 
 class LobesPart(_Part):
-    """The five lobes, where a lobe mask was given."""
+    """The five lobes, given or found."""
 
     right_upper: RegionPart | None = _said("Right upper lobe.")
     right_middle: RegionPart | None = _said("Right middle lobe.")
@@ -155,7 +159,11 @@ class InfectionPart(_Part):
     ground_glass_ml: Amount | None = _said("Volume of ground glass; null for pictures.")
     consolidation_ml: Amount | None = _said("Volume of consolidation; null for pictures.")
     zones: ZonesPart = _said("By thirds of the lung height.")
-    lobes: LobesPart | None = _said("By lobe; null unless a lobe mask was given.")
+    lobes_method: str | None = _said(
+        "What found the lobes; 'approximate: fissures' or 'approximate: prior' where no lobe mask "
+        "was given; null without lobes."
+    )
+    lobes: LobesPart | None = _said("By lobe; null where there are none.")
     estimates: list[EstimatePart] = _said(
         "What other methods say about the infected share of both lungs; empty if none was asked."
     )
@@ -165,6 +173,7 @@ class ScoreTexts(_Part):
     """A text for each score."""
 
     ctss25: str = _said("CT severity score, 0 to 25.")
+    ctss25_published: str = _said("CTSS as published, by slices and bands, 0 to 25.")
     tss20: str = _said("Total severity score, 0 to 20.")
     ct_grade: str = _said("CT grade, CT-0 to CT-4.")
 
@@ -173,6 +182,7 @@ class ScoreIntervals(_Part):
     """The range of each score that moving the thresholds gives."""
 
     ctss25: list[int] | None = _said("Low, high.", min_length=2, max_length=2)
+    ctss25_published: list[int] | None = _said("Low, high.", min_length=2, max_length=2)
     tss20: list[int] | None = _said("Low, high.", min_length=2, max_length=2)
     ct_grade: list[Grade] | None = _said("Low, high.", min_length=2, max_length=2)
 
@@ -181,13 +191,19 @@ class ScorePoints(_Part):
     """The points each region gave to a score."""
 
     ctss25: dict[str, int] = _said("Points by region; empty if there is no score.")
+    ctss25_published: dict[str, int] = _said("Points by band; empty if there is no score.")
     tss20: dict[str, int] = _said("Points by region; empty if there is no score.")
 
 
 class SeverityPart(_Part):
     """Published severity scores, all from the same mask."""
 
-    ctss25: int | None = _said("CT severity score.", ge=0, le=25)
+    ctss25: int | None = _said(
+        "CT severity score, by lobes where there are any, else as published.", ge=0, le=25
+    )
+    ctss25_published: int | None = _said(
+        "CTSS as published: by slices and front-to-back bands, not by lobes.", ge=0, le=25
+    )
     tss20: int | None = _said("Total severity score.", ge=0, le=20)
     ct_grade: Grade | None = _said("CT grade.")
     intervals: ScoreIntervals = _said("Scores at the tight and at the loose thresholds.")

@@ -26,6 +26,7 @@ RESULT = "result.json"
 FILES = (
     "config.json",
     "infection.nii.gz",
+    "lobes.nii.gz",
     "lungs.nii.gz",
     "preview.png",
     "report.html",
@@ -167,7 +168,12 @@ Makers = Mapping[str, Callable[[], bytes]]
 def _makers(result: CaseResult, document: ResultDocument) -> Makers:
     """Return how each file is made, the slow ones first."""
     grid = result.scan.geometry
+    lobes = result.lobes
+    given: Makers = (
+        {} if lobes is None else {"lobes.nii.gz": lambda: mask_bytes(lobes.labels, grid)}
+    )
     return {
+        **given,
         "lungs.nii.gz": lambda: mask_bytes(result.lungs.labels, grid),
         "infection.nii.gz": lambda: mask_bytes(result.infection.labels, grid),
         "report.html": lambda: render_report(result, document).encode(),

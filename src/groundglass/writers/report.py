@@ -218,6 +218,8 @@ def _regions(result: CaseResult, document: ResultDocument) -> list[RegionRow]:
             ground_glass_percent=measured.ground_glass_percent if measured else None,
             consolidation_percent=measured.consolidation_percent if measured else None,
             mean_hu=getattr(lungs.mean_hu, side),
+            voxels=measured.voxels if measured else 0,
+            infected_voxels=measured.infected_voxels if measured else 0,
         )
         parts.append((side, part))
     for group, names in ((infection.zones, ("upper", "middle", "lower")), (infection.lobes, LOBES)):

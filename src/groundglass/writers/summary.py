@@ -18,7 +18,6 @@ from groundglass.core.results import (
     Estimate,
     Prediction,
     RegionBurden,
-    Score,
     SliceBurden,
     SliceSelection,
 )
@@ -36,12 +35,8 @@ from groundglass.writers.document import (
     RegionPart,
     ResultDocument,
     ScanPart,
-    ScoreIntervals,
-    ScorePoints,
-    ScoreTexts,
     SelectionPart,
     SelectionRulePart,
-    SeverityPart,
     SidesPart,
     SlicePart,
     StepPart,
@@ -51,8 +46,11 @@ from groundglass.writers.document import (
 from groundglass.writers.estimates import estimate_parts
 from groundglass.writers.masks import grid_verdict
 from groundglass.writers.reasons import Reasons
+from groundglass.writers.scores import severity_part
 
 SIDES = ("total", "right", "left")
+NO_LOBES = "no lobe mask was given, and none were looked for or could be found"
+"""Why there are no numbers by lobe."""
 ZONES = ("upper", "middle", "lower")
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "pillow")
 
@@ -78,7 +76,7 @@ def result_document(
         verdicts=[_verdict(v) for v in result_verdicts(result)],
         lungs=_lungs(regions, result.lungs.method, reasons),
         infection=_infection(result, reasons),
-        severity=_severity(result, reasons),
+        severity=severity_part(result.severity, reasons),
         slices=_slices(result.burden.slices, reasons),
         selection=SelectionPart(
             area=_rule(result.selection, "selection.area.threshold", reasons),
@@ -187,6 +185,7 @@ def _infection(result: CaseResult, reasons: Reasons) -> InfectionPart:
         side_intervals_percent=reasons.ranges(f"{at}.side_intervals_percent", percents, 3),
         side_intervals_ml=reasons.ranges(f"{at}.side_intervals_ml", volumes, 2),
         zones=ZonesPart(**zones),
+        lobes_method=None if result.lobes is None else result.lobes.method,
         lobes=_lobes(f"{at}.lobes", regions, reasons),
         estimates=estimate_parts(result.estimates, f"{at}.estimates", reasons),
         **_kinds(at, total, reasons),
@@ -207,7 +206,7 @@ def _kinds(at: str, total: RegionBurden, reasons: Reasons) -> dict[str, float | 
 
 def _lobes(path: str, regions: Mapping[str, RegionBurden], reasons: Reasons) -> LobesPart | None:
     if not any(name in regions for name in LOBES):
-        reasons.known[path] = "no lobe mask was given"
+        reasons.known[path] = reasons.known[f"{path}_method"] = NO_LOBES
         return None
     return LobesPart(
         **{name: _region(f"{path}.{name}", regions.get(name), reasons) for name in LOBES}
@@ -229,48 +228,9 @@ def _region(path: str, region: RegionBurden | None, reasons: Reasons) -> RegionP
         ground_glass_percent=reasons.number(f"{path}.ground_glass_percent", shares[0], 3, why),
         consolidation_percent=reasons.number(f"{path}.consolidation_percent", shares[1], 3, why),
         mean_hu=reasons.number(f"{path}.mean_hu", region.mean_hu, 1, why),
+        voxels=region.voxels,
+        infected_voxels=region.infected_voxels,
     )
-
-
-def grade(value: int | None) -> str | None:
-    """Return a CT grade as it is written, e.g. ``CT-1``."""
-    return None if value is None else f"CT-{value}"
-
-
-def _severity(result: CaseResult, reasons: Reasons) -> SeverityPart:
-    scores = result.severity
-    for score in (scores.ctss25, scores.tss20, scores.ct_grade):
-        if score.value is None:
-            why = score.reason or "it is not known"
-            reasons.known[f"severity.{score.name}"] = why
-            reasons.known[f"severity.intervals.{score.name}"] = why
-        elif score.low is None or score.high is None:
-            reasons.known[f"severity.intervals.{score.name}"] = "the mask has no threshold spread"
-    grades = _ends(scores.ct_grade)
-    return SeverityPart.model_validate(
-        {
-            "ctss25": scores.ctss25.value,
-            "tss20": scores.tss20.value,
-            "ct_grade": grade(scores.ct_grade.value),
-            "intervals": ScoreIntervals.model_validate(
-                {
-                    "ctss25": _ends(scores.ctss25),
-                    "tss20": _ends(scores.tss20),
-                    "ct_grade": None if grades is None else [grade(end) for end in grades],
-                }
-            ),
-            "rules": ScoreTexts(
-                ctss25=scores.ctss25.rule, tss20=scores.tss20.rule, ct_grade=scores.ct_grade.rule
-            ),
-            "points": ScorePoints(
-                ctss25=dict(scores.ctss25.points), tss20=dict(scores.tss20.points)
-            ),
-        }
-    )
-
-
-def _ends(score: Score) -> list[int] | None:
-    return None if score.low is None or score.high is None else [score.low, score.high]
 
 
 def _slices(slices: Iterable[SliceBurden], reasons: Reasons) -> list[SlicePart]:

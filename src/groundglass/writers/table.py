@@ -136,7 +136,10 @@ def _scores(document: ResultDocument) -> RenderableType:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
-    for name, title in (("ct_grade", "CT grade"), ("ctss25", "CTSS-25"), ("tss20", "TSS-20")):
+    shown = [("ct_grade", "CT grade"), ("ctss25", "CTSS-25"), ("tss20", "TSS-20")]
+    if document.infection and document.infection.lobes:
+        shown.insert(2, ("ctss25_published", "CTSS as published"))
+    for name, title in shown:
         value, ends = getattr(severity, name), getattr(severity.intervals, name)
         spread = wording.plain_range(ends)
         why = document.reasons.get(f"severity.{name}") or getattr(severity.rules, name)

@@ -37,6 +37,7 @@ CHECK_WORDS = {
     "body_region": "Body region",
     "lung_plausibility": "Lung plausibility",
     "lung_repair": "Lung repair",
+    "lobes": "Lobes",
     "lung_gaps": "Slices without lung",
     "lung_sides": "Right and left",
     "airway": "Windpipe",
@@ -89,6 +90,11 @@ def part_words(name: str) -> str:
 def plain_spaces(text: str) -> str:
     """Return text for fonts and streams without special spaces."""
     return text.replace(TIED, " ").replace(THIN, " ")
+
+
+def whole(value: int) -> str:
+    """Return a count with thin spaces between thousands."""
+    return f"{value:,}".replace(",", THIN)
 
 
 def percent(value: float | None) -> str:

@@ -171,7 +171,9 @@ def _heights(sighting: Sighting | None, frame: Frame) -> Float:
 
 def _lengths(grid: WorkingGrid) -> tuple[float, float]:
     """Return height and width of a box in mm, from middle to middle."""
-    rows, columns = ((n - 1) * mm for n, mm in zip(grid.shape[1:], grid.spacing_mm[1:], strict=True))
+    rows, columns = (
+        (n - 1) * mm for n, mm in zip(grid.shape[1:], grid.spacing_mm[1:], strict=True)
+    )
     return rows, columns
 
 
@@ -207,9 +209,11 @@ def _verdict(borders: list[Border]) -> Verdict:
     if seen:
         done.append(f"lobes follow the {_listed(seen)} fissure{'s' if len(seen) > 1 else ''}")
     if unseen:
-        done.append(f"the {_listed(unseen)} one is taken from an average chest"
-                    if len(unseen) == 1 else
-                    f"the {_listed(unseen)} ones are taken from an average chest")
+        done.append(
+            f"the {_listed(unseen)} one is taken from an average chest"
+            if len(unseen) == 1
+            else f"the {_listed(unseen)} ones are taken from an average chest"
+        )
     effect = (
         "Lobe numbers and the scores made of them are approximate; those of the lungs and of each "
         "side are not affected"

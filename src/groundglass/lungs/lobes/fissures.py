@@ -96,7 +96,9 @@ class Sighting:
     """Share of the searched area that shows a sheet; ``None`` where too little was searched."""
 
 
-def look(view: LungView, frame: Frame, middle_mm: Float, reach_mm: float, blur_mm: float) -> Evidence:
+def look(
+    view: LungView, frame: Frame, middle_mm: Float, reach_mm: float, blur_mm: float
+) -> Evidence:
     """Return the evidence in layers above and below a surface.
 
     Parameters
@@ -127,23 +129,25 @@ def look(view: LungView, frame: Frame, middle_mm: Float, reach_mm: float, blur_m
 
 
 def _sheets(values: Values, free: Mask, blur_mm: float) -> tuple[Values, Mask]:
-    """Return how far each layer's local mean lies above those beside it, and where that is known."""
+    """Return how far each layer's mean lies above those beside it, and where that is known."""
     blur = (blur_mm / STEP_MM[0], blur_mm / STEP_MM[1], 0.6)
-    total = ndimage.gaussian_filter(np.where(free, values + 850, 0), blur, truncate=2.5)
-    cover = ndimage.gaussian_filter(free.astype(np.float32), blur, truncate=2.5)
+    held = np.where(free, values + np.float32(850), np.float32(0))
+    total: Values = ndimage.gaussian_filter(held, blur, truncate=2.5)
+    cover: Values = ndimage.gaussian_filter(free.astype(np.float32), blur, truncate=2.5)
     known = cover > LEAST_COVER
     mean = total / np.maximum(cover, np.float32(1e-3))
     sheet, searched = np.zeros_like(mean), np.zeros_like(known)
     edge = max(BESIDE_MM)
     core = slice(edge, mean.shape[2] - edge)
-    beside = []
+    beside: list[Values] = []
     good = known[:, :, core].copy()
     for sign in (1, -1):
         parts = [slice(edge + sign * mm, mean.shape[2] - edge + sign * mm) for mm in BESIDE_MM]
-        beside.append(sum(mean[:, :, part] for part in parts) / len(parts))
+        beside.append(np.mean([mean[:, :, part] for part in parts], axis=0))
         for part in parts:
             good &= known[:, :, part]
-    sheet[:, :, core] = np.where(good, mean[:, :, core] - np.maximum(*beside), 0)
+    above = mean[:, :, core] - np.maximum(beside[0], beside[1])
+    sheet[:, :, core] = np.where(good, above, 0)
     searched[:, :, core] = good & free[:, :, core]
     return sheet, searched
 
@@ -195,7 +199,8 @@ def _gain(evidence: Evidence, noise: float) -> Values:
 def _layers(evidence: Evidence) -> Values:
     """Return the height of every layer above the middle one in mm."""
     count = evidence.sheet_hu.shape[2]
-    return ((np.arange(count) - (count - 1) / 2) * STEP_MM[2]).astype(np.float32)
+    heights = (np.arange(count) - (count - 1) / 2) * STEP_MM[2]
+    return np.asarray(heights, dtype=np.float32)
 
 
 def trace(evidence: Evidence, leash_mm: float, noise: float) -> tuple[Float, Float]:
@@ -223,7 +228,8 @@ def trace(evidence: Evidence, leash_mm: float, noise: float) -> tuple[Float, Flo
     found = best_heights(cost.astype(np.float32), BEND, 5 * BEND)
     there = np.where(evidence.searched, strength, 0)
     picked = np.take_along_axis(there, found[:, :, None], axis=2)[:, :, 0]
-    return layers[found].astype(np.float64), picked.astype(np.float64)
+    heights = np.asarray(layers[found], dtype=np.float64)
+    return heights, picked.astype(np.float64)
 
 
 def _share(evidence: Evidence, heights_mm: Float, noise: float) -> float | None:

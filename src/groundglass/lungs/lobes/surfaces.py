@@ -1,4 +1,4 @@
-"""Smooth surfaces through a volume of evidence: the best path of heights, and a robust fit to it."""
+"""Smooth surfaces through a volume of evidence: the best path, and a robust fit to it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def best_heights(cost: Cost, bend: float, kink: float) -> NDArray[np.intp]:
             path = np.zeros_like(lines[0])
             for line, into in zip(lines, gathered, strict=True):
                 path = line + _cheapest(path, prices)
-                into += path
+                np.add(into, path, out=into)
     return np.asarray(total.argmin(axis=2))
 
 
@@ -162,7 +162,7 @@ def fit_surface(heights_mm: Float, weights: Float, tolerance_mm: float) -> Surfa
     pull = STIFFNESS * degree**2 + 0.05
     robust = np.ones(used.size)
     reach = 6 * tolerance_mm
-    terms = np.zeros(degree.size)
+    terms: Float = np.zeros(degree.size)
     for _ in range(ROUNDS):
         weight = given * robust
         normal = (basis * weight[:, None]).T @ basis + np.diag(pull)
