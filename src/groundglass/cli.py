@@ -14,6 +14,7 @@ import typer
 
 from groundglass import __version__
 from groundglass.cli_agreement import add_agreement
+from groundglass.cli_compare import add_compare
 from groundglass.cli_deidentify import add_deidentify
 from groundglass.cli_pacs import add_pacs
 from groundglass.cli_train import add_bench
@@ -38,6 +39,7 @@ add_bench(app)
 add_pacs(app)
 add_agreement(app)
 add_deidentify(app)
+add_compare(app)
 
 
 class InfectionMethod(StrEnum):

@@ -11,6 +11,7 @@
     ├── GridMismatchError            two arrays that should share a voxel grid do not
     ├── NoLungsError                 no lung found in the scan
     ├── NotAnalyzableError           a check refused the scan; carries the verdicts
+    ├── IdentityError                scans that are not known to be of one patient
     ├── ExportError                  a result cannot be written as asked
     ├── PacsError                    a node of the network refused, failed or cannot be reached
     ├── LeakError                    the same picture lies on two sides of a split
@@ -77,6 +78,10 @@ class NoLungsError(GroundglassError):
 
 class NotAnalyzableError(GroundglassError):
     """A check refused the scan; ``verdicts`` says which and why."""
+
+
+class IdentityError(GroundglassError):
+    """Scans that should be of one patient are not known to be."""
 
 
 class ExportError(GroundglassError):

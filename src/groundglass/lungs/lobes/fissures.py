@@ -125,7 +125,8 @@ def look(
     radii = [mm / step for mm, step in zip(VESSEL_REACH_MM, STEP_MM, strict=True)]
     near = ndimage.gaussian_filter(vessel.astype(np.float32), radii, truncate=2.5)
     held = ndimage.gaussian_filter(inside.astype(np.float32), radii, truncate=2.5)
-    return Evidence(sheet, searched, inside, near / np.maximum(held, np.float32(0.05)))
+    share = np.asarray(near / np.maximum(held, np.float32(0.05)), dtype=np.float32)
+    return Evidence(sheet, searched, inside, share)
 
 
 def _sheets(values: Values, free: Mask, blur_mm: float) -> tuple[Values, Mask]:
@@ -135,7 +136,7 @@ def _sheets(values: Values, free: Mask, blur_mm: float) -> tuple[Values, Mask]:
     total: Values = ndimage.gaussian_filter(held, blur, truncate=2.5)
     cover: Values = ndimage.gaussian_filter(free.astype(np.float32), blur, truncate=2.5)
     known = cover > LEAST_COVER
-    mean = total / np.maximum(cover, np.float32(1e-3))
+    mean = np.asarray(total / np.maximum(cover, np.float32(1e-3)), dtype=np.float32)
     sheet, searched = np.zeros_like(mean), np.zeros_like(known)
     edge = max(BESIDE_MM)
     core = slice(edge, mean.shape[2] - edge)

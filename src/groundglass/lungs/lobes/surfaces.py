@@ -166,7 +166,8 @@ def fit_surface(heights_mm: Float, weights: Float, tolerance_mm: float) -> Surfa
     for _ in range(ROUNDS):
         weight = given * robust
         normal = (basis * weight[:, None]).T @ basis + np.diag(pull)
-        terms = np.linalg.solve(normal, (basis * weight[:, None]).T @ wanted)
+        pulled = (basis * weight[:, None]).T @ wanted
+        terms = np.asarray(np.linalg.solve(normal, pulled), dtype=np.float64)
         off = np.abs(wanted - basis @ terms) / reach
         robust = np.where(off < 1, (1 - off**2) ** 2, 0)
         reach = max(3 * tolerance_mm, 0.8 * reach)

@@ -1,0 +1,144 @@
+"""Scans in, a comparison out, as the command line does it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from groundglass.console import complain, debugging, hushed, out_console, progress_bar
+from groundglass.core.progress import OnProgress, Progress
+from groundglass.core.verdict import Status
+from groundglass.errors import GroundglassError
+from groundglass.followup.change import Change
+from groundglass.followup.compare import Comparison, compare
+from groundglass.followup.document import document
+from groundglass.followup.folder import check_folder, write_comparison
+from groundglass.followup.identity import Identity, read_identity, require_one_patient
+from groundglass.followup.page import signed, visit_name
+from groundglass.followup.register import Kind
+from groundglass.pipeline import analyze
+from groundglass.readers.read import read_scan
+from groundglass.writers import wording
+
+FINE, NOT_COMPARED, STOPPED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    sources: tuple[Path, ...]
+    """The scans, in the order given."""
+    out: Path | None
+    """Folder of the comparison; ``None`` to write nothing."""
+    same_patient: bool
+    """The user states that the scans are of one patient."""
+    register: Kind
+    """How later scans are laid over the first."""
+    as_json: bool = False
+    """Print the document instead of the table."""
+    force: bool = False
+    """Replace an earlier comparison."""
+    quiet: bool = False
+    """Say nothing but errors."""
+
+
+def run(request: Request) -> int:
+    """Analyze every scan, compare, write, show; return the exit code."""
+    files: tuple[Path, ...] = ()
+    try:
+        with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:
+            comparison = _compare(request, on_progress)
+            if request.out is not None:
+                on_progress(Progress("writing", 0, 0))
+                files = write_comparison(comparison, request.out, force=request.force)
+    except KeyboardInterrupt:
+        complain("Stopped; nothing was written.")
+        return STOPPED
+    except GroundglassError as error:
+        complain(f"Not compared: {str(error).rstrip('.')}.")
+        return NOT_COMPARED
+    except MemoryError:
+        complain("Not compared: the scans need more memory than this machine has free.")
+        return NOT_COMPARED
+    except Exception as error:  # a fault of ours must not end in a traceback either
+        if debugging():
+            raise
+        complain(f"Not compared: groundglass failed as it should not ({type(error).__name__}).")
+        return NOT_COMPARED
+    _show(request, comparison, files)
+    return FINE
+
+
+def _compare(request: Request, on_progress: OnProgress) -> Comparison:
+    if request.out is not None:
+        check_folder(
+            request.out, len(request.sources), force=request.force, sources=request.sources
+        )
+    identities: list[Identity] = []
+    scans = []
+    for source in request.sources:
+        scan = read_scan(source, on_progress=on_progress)
+        identities.append(read_identity(source, scan.acquisition.series_uid))
+        scans.append(scan)
+    require_one_patient(identities, told=request.same_patient)  # before minutes of work
+    results = [analyze(scan, on_progress=on_progress) for scan in scans]
+    return compare(
+        results,
+        identities,
+        same_patient=request.same_patient,
+        register=request.register,
+        on_progress=on_progress,
+    )
+
+
+def _show(request: Request, comparison: Comparison, files: tuple[Path, ...]) -> None:
+    if request.as_json:
+        sys.stdout.write(json.dumps(document(comparison), indent=2) + "\n")
+        return
+    if request.quiet:
+        return
+    console = out_console()
+    console.print(_table(comparison))
+    for verdict in comparison.verdicts:
+        if verdict.status is not Status.OK:
+            console.print(Text(verdict.sentence))
+    if files:
+        console.print("\nFiles written")
+        for path in files:
+            console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    titles = ("Lung", "Infected", "Percent", "Range", "CTSS", "Change", "Smallest real", "")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for number, visit in enumerate(comparison.visits, start=1):
+        total = visit.result.burden.regions["total"]
+        ends = total.percent.low, total.percent.high
+        known = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+        change = Change(None, None)
+        if visit.since_first is not None:
+            change = visit.since_first.percent["total"]
+        score = visit.result.severity.ctss25.value
+        told = visit.since_first is not None
+        table.add_row(
+            visit_name(number, visit),
+            wording.ml(total.lung_ml.value),
+            wording.ml(total.infected_ml.value),
+            wording.percent(total.percent.value),
+            wording.percent_range(known),
+            wording.UNKNOWN if score is None else str(score),
+            signed(change, 2) if told else "",
+            f"{change.smallest:.2f}" if told and change.smallest is not None else "",
+            change.word if told else "",
+        )
+    return table
