@@ -37,7 +37,7 @@ from groundglass.followup.identity import (
 )
 from groundglass.followup.register import overlay
 from groundglass.phantom import Chest, Ellipsoid
-from groundglass.phantom_dicom import write_dicom
+from groundglass.phantom_dicom import write_series
 from groundglass.pipeline import analyze
 from tests.phantoms import SMALL, phantom
 
@@ -171,7 +171,8 @@ def test_a_turned_and_shifted_chest_is_laid_back(early: CaseResult, kind: str) -
         for labels in (early.lungs.labels, early.infection.labels)
     )
     grid = replace(
-        early.scan.geometry, origins_mm=early.scan.geometry.origins_mm + (9.0, -14.0, 21.0)
+        early.scan.geometry,
+        origins_mm=early.scan.geometry.origins_mm + np.array([9.0, -14.0, 21.0]),
     )
     moved = replace(
         early,
@@ -214,7 +215,7 @@ def test_the_folder_holds_page_table_document_and_map(grown: Comparison, tmp_pat
 
 
 def series(folder: Path, chest: Chest, patient: str, day: str, seed: int) -> Path:
-    write_dicom(phantom(replace(chest, consolidation=()), seed=seed).scan, folder)
+    write_series(phantom(replace(chest, consolidation=()), seed=seed).scan, folder)
     for path in folder.iterdir():
         one = pydicom.dcmread(path)
         one.PatientID, one.StudyDate = patient, day

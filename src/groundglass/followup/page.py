@@ -105,7 +105,7 @@ def signed(change: Change, digits: int = 1) -> str:
 
 
 def _share_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in REGIONS:
         found = [visit.result.burden.regions.get(name) for visit in visits]
         if any(region is None or region.percent.value is None for region in found):
@@ -126,7 +126,7 @@ def _share_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
 
 
 def _score_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in SCORES:
         scores = [getattr(visit.result.severity, name) for visit in visits]
         values = [
