@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from groundglass.readers.options import ReadOptions
 
 DEMO_FOLDER = Path("groundglass-demo")
-SEALED = ("analyze", "deidentify", "demo", "doctor", "schema")
+SEALED = ("analyze", "compare", "deidentify", "demo", "doctor", "schema")
 """Commands that open no network connection, even where the environment does not forbid it."""
 
 app = typer.Typer(
