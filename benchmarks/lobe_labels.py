@@ -75,7 +75,8 @@ def measure(patient: CtMdPatient) -> dict[str, Any]:
     """Analyze one series and set its lobes against the labels."""
     assert patient.lobe_labels is not None
     scan = gg.read_scan(patient.folder)
-    result = gg.analyze(scan)
+    rule = gg.AnalyzeConfig(infection_method="training-free", cross_check=False)
+    result = gg.analyze(scan, rule)
     labels = patient.lobe_labels[: scan.shape[0]]
     assert result.lobes is not None
     start, cpu = time.perf_counter(), time.process_time()

@@ -15,11 +15,12 @@ from groundglass.core.geometry import Geometry
 from groundglass.core.scan import Scan
 from groundglass.followup.compare import compare
 from groundglass.followup.identity import Identity
-from groundglass.pipeline import analyze
+from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.read import read_scan
 
 SHIFT_MM = (6.3, -4.1, 7.7)
 TURN_DEGREES = 4.0
+RULE = AnalyzeConfig(infection_method="training-free", cross_check=False)
 
 
 def moved(scan: Scan) -> Scan:
@@ -46,7 +47,7 @@ def moved(scan: Scan) -> Scan:
 def test_a_moved_copy_has_not_changed(data: Path) -> None:
     scan = read_scan(data / "covid-ct-md" / "COVID-19 subjects" / "P001")
     who = [Identity("p", (None, None), date(2020, 3, day)) for day in (1, 9)]
-    results = [analyze(one) for one in (scan, moved(scan))]
+    results = [analyze(one, RULE) for one in (scan, moved(scan))]
     changes = compare(results, who, register="rigid")
     last = changes.visits[1]
     assert last.since_first is not None

@@ -38,11 +38,12 @@ from groundglass.followup.identity import (
 from groundglass.followup.register import overlay
 from groundglass.phantom import Chest, Ellipsoid
 from groundglass.phantom_dicom import write_series
-from groundglass.pipeline import analyze
+from groundglass.pipeline import AnalyzeConfig, analyze
 from tests.phantoms import SMALL, phantom
 
 PATIENT = Identity("a" * 8, (None, None), date(2020, 3, 1))
 LATER = replace(PATIENT, day=date(2020, 3, 15))
+RULE = AnalyzeConfig(infection_method="training-free", cross_check=False)
 EARLY = replace(SMALL, ground_glass=(Ellipsoid((-88.0, 42.0, -35.0), (30.0, 26.0, 34.0)),))
 LATE = replace(
     EARLY,
@@ -51,7 +52,7 @@ LATE = replace(
 
 
 def result_of(chest: Chest, seed: int = 0) -> CaseResult:
-    return analyze(phantom(replace(chest, consolidation=()), seed=seed).scan)
+    return analyze(phantom(replace(chest, consolidation=()), seed=seed).scan, RULE)
 
 
 @pytest.fixture(scope="module")

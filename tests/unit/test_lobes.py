@@ -18,6 +18,8 @@ from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.scoring.severity import CTSS_LIMITS, grade_points
 from tests.lobed import CHEST, LESIONS, dice, lobed, lobes_ml
 
+RULE = AnalyzeConfig(infection_method="training-free", cross_check=False)
+
 
 @pytest.fixture(scope="module")
 def chest() -> tuple[Scan, LungMask, LobeMask]:
@@ -103,7 +105,7 @@ def test_there_are_no_lobes_where_they_cannot_be(chest: tuple[Scan, LungMask, Lo
 
 def test_points_of_a_lobed_phantom_are_those_of_its_closed_form() -> None:
     scan, _, _ = lobed(ill=True)
-    result = analyze(scan)
+    result = analyze(scan, RULE)
     truth = lobes_ml()
     assert result.lobes is not None
     assert result.lobes.method == FISSURES
@@ -124,7 +126,7 @@ def test_points_of_a_lobed_phantom_are_those_of_its_closed_form() -> None:
 
 def test_a_given_lobe_mask_wins(chest: tuple[Scan, LungMask, LobeMask]) -> None:
     scan, lungs, lobes = chest
-    result = analyze(scan, AnalyzeConfig(), lungs=lungs, lobes=lobes)
+    result = analyze(scan, RULE, lungs=lungs, lobes=lobes)
     assert result.lobes is lobes
     assert "approximate" not in result.severity.ctss25.rule
 

@@ -101,6 +101,8 @@ def signed(change: Change, digits: int = 1) -> str:
     """Return a change with its sign, or that it is not known."""
     if change.by is None:
         return wording.UNKNOWN
+    if round(change.by, digits) == 0:
+        return "0"
     return f"{change.by:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
