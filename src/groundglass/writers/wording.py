@@ -52,6 +52,8 @@ CHECK_WORDS = {
     "pixel_integrity": "Pixel integrity",
     "padding": "Padding",
     "infection_cross_check": "Network and rule",
+    "percent_disagreement": "Other percentages",
+    "regressor_domain": "Domain of the regressor",
     "mask_grid": "Grid of the mask files",
 }
 VALUE_WORDS = {
