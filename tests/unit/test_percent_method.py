@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import pytest
 from groundglass.core.geometry import Geometry
 from groundglass.core.results import Estimate, LungMask
 from groundglass.core.scan import Intensity, Scan
+from groundglass.datasets.per_covid_19_fake import fake_picture
 from groundglass.errors import WeightsError
 from groundglass.models.card import Measured
 from groundglass.models.catalogue import FOLDER_VARIABLE, load_catalogue
 from groundglass.models.runtime import Model
+from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.systems.per_covid_19.method import (
     PercentConfig,
     estimate_percent,
@@ -22,6 +26,7 @@ from groundglass.systems.per_covid_19.method import (
     lungs_cut_out,
     state_percent,
 )
+from groundglass.writers.summary import result_document
 from tests.networks import write_model, write_regressor
 
 SCORES = tuple(
@@ -120,3 +125,35 @@ def test_the_model_named_is_taken_or_refused(
     assert state_percent(scan, lungs, Estimate(10.0), PercentConfig(None)) == ((), ())
     with pytest.raises(WeightsError, match="a percentage is needed"):
         state_percent(scan, lungs, Estimate(10.0), PercentConfig("marks"))
+
+
+def test_an_analysis_of_pictures_gives_both_percentages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "user"))
+    write_regressor(tmp_path / "user", scores=SCORES)
+    picture = fake_picture(30.0, np.random.default_rng(0))[..., 0]
+    geometry = Geometry(
+        (1, 224, 224),
+        np.zeros((1, 3)),
+        np.array([0.0, 1, 0]),
+        np.array([1.0, 0, 0]),
+        spacing_known=False,
+    )
+    scan = Scan(picture[None], geometry, Intensity.DISPLAY)
+    config = AnalyzeConfig(
+        infection_method="training-free", cross_check=False, percent=PercentConfig("bright")
+    )
+    result = analyze(scan, config)
+    (rated,) = [one for one in result.estimates if one.method == "regression"]
+    masked = result.burden.regions["total"].percent.value
+    assert masked == pytest.approx(30, abs=5)
+    assert rated.percent.value is not None
+    apart = abs(rated.percent.value - masked) > 20
+    assert apart == any(one.check == "percent_disagreement" for one in result.verdicts)
+    found = json.loads(result_document(result, {}).model_dump_json())
+    (part,) = [one for one in found["infection"]["estimates"] if one["model"] == "bright"]
+    assert part["percent"] == pytest.approx(rated.percent.value, abs=0.1)
+    assert part["interval_percent"][0] < part["percent"] < part["interval_percent"][1]
+    none = replace(config, percent=PercentConfig(None))
+    assert [one for one in analyze(scan, none).estimates if one.method == "regression"] == []

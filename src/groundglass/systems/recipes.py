@@ -207,7 +207,8 @@ class Recipe(Protocol):
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of a batch.
 
-        ``batch["step"]`` is the step of the stage, ``batch["pass"]`` the pass of a shuffled one.
+        ``batch["step"]`` is the step of the stage's ``batch["steps"]``, ``batch["pass"]`` the pass
+        of a shuffled one.
         """
 
     def optimiser(

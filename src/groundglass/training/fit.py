@@ -111,7 +111,8 @@ class _Batches(Dataset[Any]):
             rows = rows_of_step(job, step, self.devices)[self.device :: self.devices]
             sources, count = [_only(job.sources).only(rows)], len(rows)
         batch = job.recipe.batch(job.index, sources, count, generator)
-        return {**batch, "step": torch.tensor(step), "pass": torch.tensor(turn)}
+        places = {"step": step, "steps": job.stage.steps, "pass": turn}
+        return {**batch, **{name: torch.tensor(place) for name, place in places.items()}}
 
 
 def _only(sources: Sequence[Source]) -> Source:

@@ -87,7 +87,7 @@ def percent_loss(  # noqa: PLR0913, PLR0917 - the parts of a loss that changes f
     answers, percents : Tensor
         Of one shape.
     epoch : int
-        From 0.
+        From 0; a step where the threshold falls from step to step.
     epochs : int
         How many there are.
     config : LossConfig, optional

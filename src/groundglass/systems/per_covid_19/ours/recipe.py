@@ -179,14 +179,14 @@ class SmallRecipe:
         return {"image": image, "percent": percent}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of the pass."""
+        """Return the loss, the threshold of ``dynamic-huber`` falling from step to step."""
         config = self.config
         return percent_loss(
             config.loss,
             network(batch["image"])[:, 0],
             batch["percent"],
-            int(batch["pass"]),
-            config.epochs,
+            int(batch["step"]),
+            int(batch["steps"]),
             config.thresholds,
             relative=True,
         )
