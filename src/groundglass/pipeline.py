@@ -48,7 +48,8 @@ class AnalyzeConfig:
     """The mask that is measured: a network with the surest part of our rule, our rule alone, or the
     published one to the letter (volumes only)."""
     cross_check: bool = True
-    """Whether network and rule are both run and set against each other, whichever is measured."""
+    """Whether network and rule are both run and set against each other, whichever is measured, and
+    the percentage by regression beside them."""
     hu_offset: float | None = None
     """What to add to the values to get HU, where the source does not say; found out if None."""
     lungs: LungConfig = field(default_factory=LungConfig)
@@ -137,7 +138,8 @@ def _analyze(
         severity = score_severity(burden, lungs, infection, lobes)
         verdicts = (*_verdicts(scan, lungs, infection, lobes), *checked)
         predictions = state_patient(scan, lungs)
-        rated, told = state_percent(scan, lungs, burden.regions["total"].percent, config.percent)
+        regressor = config.percent if config.cross_check else PercentConfig(model=None)
+        rated, told = state_percent(scan, lungs, burden.regions["total"].percent, regressor)
     return CaseResult(
         scan=scan,
         lungs=lungs,
