@@ -147,6 +147,7 @@ def test_an_analysis_of_pictures_gives_both_percentages(
     masked = result.burden.regions["total"].percent.value
     assert masked == pytest.approx(30, abs=5)
     assert rated.percent.value is not None
+    assert masked is not None
     apart = abs(rated.percent.value - masked) > 20
     assert apart == any(one.check == "percent_disagreement" for one in result.verdicts)
     found = json.loads(result_document(result, {}).model_dump_json())
