@@ -48,6 +48,74 @@ def onnx_bytes(
     return made
 
 
+def classifier_bytes(cells: int = 8, weight: float = 40.0) -> bytes:
+    """Return a classifier with a linear head: dark raises the first label, bright the second.
+
+    Its maps are the means of cells of the input in which what is above 0.7, and what is below 0.3,
+    remains.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernels = np.array([-1.0, 1.0], np.float32).reshape(2, 1, 1, 1)
+    head = weight * np.eye(2, dtype=np.float32)
+    constants = {
+        "kernels": kernels,
+        "shifts": np.array([0.3, -0.7], np.float32),
+        "head": head,
+        "head_kernels": head[:, :, None, None],
+        "bias": np.array([0.5, -0.5], np.float32),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["tones", "kernels", "shifts"], ["raised"]),
+            helper.make_node("Relu", ["raised"], ["kept"]),
+            helper.make_node(
+                "AveragePool", ["kept"], ["maps"], kernel_shape=[cells] * 2, strides=[cells] * 2
+            ),
+            helper.make_node("GlobalAveragePool", ["maps"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["features"]),
+            helper.make_node("Gemm", ["features", "head", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+            helper.make_node("Conv", ["maps", "head_kernels"], ["weighted"]),
+            helper.make_node("Div", ["weighted", "places"], ["attention"]),
+        ],
+        "classifier",
+        [helper.make_tensor_value_info("tones", TensorProto.FLOAT, ["n", 1, 32, 32])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("attention", TensorProto.FLOAT, ["n", 2, None, None]),
+        ],
+        [
+            *(numpy_helper.from_array(one, name) for name, one in constants.items()),
+            numpy_helper.from_array(np.array((32 // cells) ** 2, np.float32), "places"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return made
+
+
+def write_classifier(folder: Path, **changes: Any) -> Path:
+    """Write a tiny classifier with its card; return its path."""
+    data = classifier_bytes()
+    values: dict[str, Any] = {
+        "name": "tiny-classes",
+        "task": Task.CLASSES,
+        "system": "covid-ct",
+        "labels": ("other", "COVID-19"),
+        "thresholds": {"COVID-19": 0.5},
+        "preparation": Preparation(Scale.BYTES, (-1150.0, 150.0), (32, 32)),
+        "training_data": ("drawn pictures",),
+    }
+    card = card_for(data, **{**values, **changes})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{card.name}.onnx"
+    path.write_bytes(data)
+    write_card(card, card_path(path))
+    return path
+
+
 def card_for(data: bytes, **changes: Any) -> ModelCard:
     """Return a card that fits a network."""
     values: dict[str, Any] = {

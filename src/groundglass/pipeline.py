@@ -25,6 +25,7 @@ from groundglass.scoring.cross_check import cross_check
 from groundglass.scoring.effects import state_effects
 from groundglass.scoring.severity import score_severity
 from groundglass.systems.area_selection import AreaSelectionConfig, select_by_area
+from groundglass.systems.classify import ClassifyConfig, classify_scan
 from groundglass.systems.covid_ctset.selection import select_slices
 from groundglass.systems.covid_rate.infection import InfectionNetworkConfig
 from groundglass.systems.identification_severity.statement import state_patient
@@ -37,7 +38,14 @@ from groundglass.systems.infection import (
 )
 from groundglass.systems.per_covid_19.method import PercentConfig, state_percent
 
-STAGES = ("checking values", "finding lungs", "finding lobes", "finding infection", "measuring")
+STAGES = (
+    "checking values",
+    "finding lungs",
+    "finding lobes",
+    "finding infection",
+    "measuring",
+    "comparing with training pictures",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class AnalyzeConfig:
     """Choosing slices by lung area."""
     percent: PercentConfig = field(default_factory=PercentConfig)
     """The percentage by regression, beside that of the mask."""
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
+    """Likeness to the training pictures of a classifier."""
 
 
 def analyze(
@@ -140,6 +150,8 @@ def _analyze(
         predictions = state_patient(scan, lungs)
         regressor = config.percent if config.cross_check else PercentConfig(model=None)
         rated, told = state_percent(scan, lungs, burden.regions["total"].percent, regressor)
+    with clock.stage("comparing with training pictures"):
+        likeness = classify_scan(scan, lungs, by_area, config.classify)
     return CaseResult(
         scan=scan,
         lungs=lungs,
@@ -152,8 +164,9 @@ def _analyze(
         provenance=_provenance(scan, found, lobes),
         config=config,
         lobes=lobes,
-        predictions=predictions,
         estimates=(*found.others, *rated),
+        predictions=(*predictions, *likeness.predictions),
+        attention=likeness.attention,
         seconds=clock.seconds,
     )
 

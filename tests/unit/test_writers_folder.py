@@ -10,11 +10,14 @@ import pytest
 
 from groundglass.errors import ExportError, NoLungsError
 from groundglass.writers import folder
-from groundglass.writers.folder import FILES, check_out, write_case, write_refusal
+from groundglass.writers.folder import check_out, write_case, write_refusal
 from groundglass.writers.summary import refusal_document
 from tests.cases import picture_case, volume_case
 
 REFUSAL = refusal_document(NoLungsError("no lung was found"))
+
+FILES = tuple(name for name in folder.FILES if name != "attention.nii.gz")
+"""Written without a classifier."""
 
 
 def leftovers(path: Path) -> list[str]:

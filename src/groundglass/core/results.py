@@ -241,6 +241,21 @@ class Severity:
     """CTSS as published: by slices and front-to-back bands, not by lobes."""
 
 
+@dataclass(frozen=True, slots=True)
+class SliceChance:
+    """What a classifier says about one slice."""
+
+    index: int
+    """Position in the scan, 0 at the head."""
+    probability: float
+    """Of the label the classifier looks for, 0 to 1."""
+    strangeness: float | None
+    """How unlike the training pictures the slice is, too unlike above 1; ``None`` where that is not
+    measured."""
+    counts: bool
+    """Whether the slice has a say; if not, it is too unlike the training pictures."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a trained classifier says; absent where none is installed."""
@@ -250,9 +265,35 @@ class Prediction:
     label: str
     """The statement, or ``no statement``."""
     probabilities: Mapping[str, float]
-    """By label, summing to one."""
+    """By label, summing to one; empty where no slice has a say."""
     note: str
     """What the model was trained on and what that limits."""
+    reason: str | None = None
+    """Why there is no statement; ``None`` where there is one."""
+    wanted: str | None = None
+    """The label that the slices' probabilities are of."""
+    slices: tuple[SliceChance, ...] = ()
+    """The slices that were looked at, head to feet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Where in the slices a classifier's answer comes from."""
+
+    values: Labels
+    """(slices, rows, columns): 0 nothing to 100 the most in this scan."""
+    geometry: Geometry
+    """The scan's grid."""
+    model: str
+    """Name of the classifier."""
+    label: str
+    """The label whose logit is raised there."""
+    method: str
+    """How it was found, in words."""
+
+    def __post_init__(self) -> None:
+        """Freeze the values and check their grid."""
+        object.__setattr__(self, "values", _frozen(self.values, self.geometry, "attention"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +324,8 @@ class CaseResult:
     """Where the lobes are, if they were given or could be found."""
     predictions: tuple[Prediction, ...] = ()
     """What classifiers say."""
+    attention: Attention | None = None
+    """Where in the slices the first of them looks."""
     estimates: tuple[PercentEstimate, ...] = ()
     """Other estimates of the infected share of both lungs, beside the one of ``infection``."""
     seconds: Mapping[str, float] = field(default_factory=dict)

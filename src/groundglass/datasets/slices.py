@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class SliceItem:
     """Percentage, or number of the class from 0; ``None`` where a mask is the reference."""
     fold: int | None = None
     """Fold of the data set's own split, as the data set numbers it; ``None`` without one."""
+    stratum: str = ""
+    """Kind of series, where figures of kinds are told apart; empty for none."""
 
     def within(self, group: str) -> SliceItem:
         """Return the item as a member of another group."""
@@ -72,6 +74,9 @@ class SliceSet:
     """What a reader of figures on it should know."""
     classes: tuple[str, ...] = ()
     """Names of the classes by number; empty where targets are no classes."""
+    beside: Callable[[], Mapping[str, Sequence[float]]] | None = None
+    """Scores of the items, in their order, by what has nothing to do with lungs, by its name: what
+    a model must beat; ``None`` where the data set gives no such."""
     groups_known: bool = False
     """Whether groups are the data set's own patients or sources; if not, slices that look alike
     are put into one."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from groundglass.core.progress import OnProgress, silent
 from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.errors import ModelError
+from groundglass.evaluation.classes import ClassKind
 from groundglass.evaluation.evaluate import (
     Options,
     evaluation_of,
@@ -94,7 +95,11 @@ class MaskKind:
         )
 
 
-KINDS: dict[Measure, Kind] = {Measure.MASKS: MaskKind(), Measure.PERCENT: PercentKind()}
+KINDS: dict[Measure, Kind] = {
+    Measure.MASKS: MaskKind(),
+    Measure.PERCENT: PercentKind(),
+    Measure.CLASSES: ClassKind(),
+}
 """How the models of a system are measured."""
 
 

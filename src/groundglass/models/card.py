@@ -12,6 +12,7 @@ from typing import Any
 
 from groundglass.core.serial import from_json, to_json
 from groundglass.errors import WeightsError
+from groundglass.models.familiar import Familiarity
 
 CARD_SUFFIX = ".card.json"
 """A card lies beside its weights: ``name.onnx`` and ``name.card.json``."""
@@ -40,6 +41,8 @@ class Scale(StrEnum):
     """Every slice from its minimum to its maximum, to 0..1."""
     BYTES = "bytes"
     """Display values 0..255 to 0..1 as they are; HU through ``window_hu`` to the same."""
+    STORED = "stored"
+    """HU + 1024, unscaled, as scanners store them; display values cannot be brought to it."""
 
 
 class Fit(StrEnum):
@@ -167,6 +170,9 @@ class ModelCard:
     """Hash of the split it was trained on."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of the libraries that made it."""
+    familiarity: Familiarity | None = None
+    """What its training pictures are like, so that it can abstain from others; ``None`` where it
+    cannot tell."""
 
     def __post_init__(self) -> None:
         """Refuse a card that does not say enough.

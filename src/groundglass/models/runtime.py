@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Model:
         self.card = entry.card
         self._session = _session(entry.path, entry.card.name, entry.card.sha256, threads)
         self._input = self._session.get_inputs()[0].name
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the first output for a batch.
@@ -49,16 +51,38 @@ class Model:
         ModelError
             If the network cannot take the batch, or answers with values that are not finite.
         """
+        return self.run_all(batch, self.outputs[:1])[self.outputs[0]]
+
+    def run_all(
+        self, batch: NDArray[np.float32], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return several outputs for a batch, by name.
+
+        Parameters
+        ----------
+        batch : ndarray
+            (items, channels, rows, columns).
+        outputs : sequence of str, optional
+            Names of the outputs wanted; all of them where not given.
+
+        Raises
+        ------
+        ModelError
+            As for `run`, or if the network has no output of a name.
+        """
+        names = list(self.outputs if outputs is None else outputs)
         try:
-            answer = self._session.run(None, {self._input: batch.astype(np.float32)})[0]
+            found = self._session.run(names, {self._input: batch.astype(np.float32)})
         except Exception as error:  # ONNX Runtime's kinds of error have no common base
             msg = f"model {self.card.name} cannot take an input of shape {batch.shape}: {error}"
             raise ModelError(msg) from error
-        result = np.asarray(answer, dtype=np.float32)
-        if not np.isfinite(result).all():
+        answers = {
+            name: np.asarray(one, np.float32) for name, one in zip(names, found, strict=True)
+        }
+        if not all(np.isfinite(one).all() for one in answers.values()):
             msg = f"model {self.card.name} answered with values that are not finite"
             raise ModelError(msg)
-        return result
+        return answers
 
 
 @lru_cache(maxsize=KEPT_SESSIONS)

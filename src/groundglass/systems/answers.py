@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +23,8 @@ class Answers(nn.Module):
         What makes the probabilities fit the frequencies on validation pictures; 1 for nothing.
     """
 
+    outputs: tuple[str, ...] = OUTPUTS[:1]
+
     def __init__(self, network: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
         self.network, self.temperature = network, temperature
@@ -37,14 +40,18 @@ class PooledAnswers(Answers):
     Such a logit is a sum over places: the maps of a place weighted by the head, divided by the
     number of places, plus the bias. These summands are the attention. They are Grad-CAM before its
     ReLU: the mean gradient of the logit by a map is the head's weight over the number of places.
+    With maps of two scales they are the sum of both, the coarse ones spread evenly.
 
     Parameters
     ----------
     network : nn.Module
-        Has ``maps`` and the linear layer ``classifier``.
+        Has ``maps``, which answers maps of one or several scales, finest first and each a whole
+        times as large as the next, and the linear layer ``classifier``.
     temperature : float
         As in `Answers`.
     """
+
+    outputs = OUTPUTS
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return probabilities, features and attention.
@@ -60,12 +67,17 @@ class PooledAnswers(Answers):
             logit, divided by the temperature.
         """
         maps = self.network.maps(pictures)
+        levels: tuple[Tensor, ...] = maps if isinstance(maps, tuple) else (maps,)
         head: nn.Linear = self.network.classifier
-        features = maps.mean((2, 3))
+        features = torch.cat([level.mean((2, 3)) for level in levels], 1)
         logits = head(features) / self.temperature
-        places = maps.shape[2] * maps.shape[3]
-        attention = functional.conv2d(maps, head.weight[:, :, None, None])
-        attention = attention / (places * self.temperature)
+        weights = head.weight.split([level.shape[1] for level in levels], 1)
+        rows, columns = levels[0].shape[2:]
+        attention = torch.zeros_like(levels[0][:, : len(head.weight)])
+        for level, weight in zip(levels, weights, strict=True):
+            added = functional.conv2d(level, weight[:, :, None, None])
+            attention = attention + functional.interpolate(added, size=(rows, columns))
+        attention = attention / (rows * columns * self.temperature)
         return functional.softmax(logits, dim=1), features, attention
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from groundglass.core.scan import Intensity
 from groundglass.datasets.slices import Slice, SliceItem
+from groundglass.errors import UncalibratedError
 from groundglass.imaging.tone import align_hu, align_picture, resized
 from groundglass.models.card import Fit, Preparation, Scale
 from groundglass.models.runtime import Model
@@ -18,6 +19,9 @@ FLIPS: dict[str, tuple[int, ...]] = {"as_is": (), "rows": (1,), "columns": (2,),
 """Axes of (channels, rows, columns) that each view flips."""
 LUNG_WINDOW_HU = (-1350.0, 150.0)
 """The lung window, level -600 and width 1500, where a card names none."""
+
+STORED_OFFSET = 1024
+"""What values as scanners store them have more than HU."""
 
 Planes = NDArray[Any]
 """(channels, rows, columns)."""
@@ -73,6 +77,11 @@ def _scaled(
     picture = intensity is not Intensity.HU
     if preparation.scale is Scale.TONE:
         return align_picture(plane) if picture else align_hu(plane)
+    if preparation.scale is Scale.STORED:
+        if picture:
+            msg = "a network of stored values needs Hounsfield units, found a picture"
+            raise UncalibratedError(msg)
+        return np.maximum(plane.astype(np.float32) + STORED_OFFSET, 0)
     if preparation.scale is not Scale.BYTES:
         msg = f"whole slices are scaled as tone or bytes, found {preparation.scale}"
         raise ValueError(msg)

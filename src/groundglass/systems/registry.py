@@ -10,10 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundglass.datasets import class_folders, finding
+from groundglass.datasets import class_folders, covid_ct_slices, covid_ctset_slices, finding
 from groundglass.datasets import per_covid_19 as per_covid_19_data
 from groundglass.datasets.slices import SliceSet
 from groundglass.errors import ReadError
+from groundglass.systems.covid_ct import published as covid_ct
+from groundglass.systems.covid_ctset import published as covid_ctset
+from groundglass.systems.covid_ctset import series as ctset_series
 from groundglass.systems.covid_rate import published as covid_rate
 from groundglass.systems.lungs_network import folders as lungs_network
 from groundglass.systems.per_covid_19 import published as per_covid_19
@@ -96,6 +99,32 @@ SYSTEMS: tuple[System, ...] = (
         per_covid_19_data.rated_part,
         per_covid_19_data.rated_slices,
         per_covid_19.published_for,
+    ),
+    System(
+        "covid-ct",
+        Measure.CLASSES,
+        {
+            "published": "groundglass.systems.covid_ct.recipe:PublishedRecipe",
+            "ours": "groundglass.systems.covid_ct.ours.recipe:SmallRecipe",
+            "ours/small": "groundglass.systems.covid_ct.ours.recipe:SmallRecipe",
+            "ours/densenet169": "groundglass.systems.covid_ct.ours.dense:OursRecipe",
+        },
+        covid_ct_slices.class_parts,
+        covid_ct_slices.class_part,
+        covid_ct_slices.all_parts,
+        covid_ct.published_for,
+    ),
+    System(
+        "covid-ctset",
+        Measure.CLASSES,
+        {
+            "published": "groundglass.systems.covid_ctset.recipe:CtsetRecipe",
+            "ours": "groundglass.systems.covid_ctset.recipe:OursRecipe",
+        },
+        ctset_series.parts_of,
+        ctset_series.part_of,
+        covid_ctset_slices.all_parts,
+        covid_ctset.published_for,
     ),
     System(
         "xray-classes",

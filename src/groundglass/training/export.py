@@ -19,6 +19,7 @@ from torch import nn
 from groundglass.errors import ModelError
 from groundglass.models.card import ModelCard, card_path, sha256_of, write_card
 from groundglass.models.catalogue import Entry, Origin
+from groundglass.models.familiar import Familiarity
 from groundglass.models.runtime import Model
 from groundglass.systems.recipes import Recipe
 from groundglass.training.fit import save_weights
@@ -46,6 +47,8 @@ class Origins:
     """Hash of the split."""
     folds_seen: tuple[int, ...] = ()
     """Folds of the data set's own split that were trained on."""
+    familiarity: Familiarity | None = None
+    """What its training pictures are like."""
 
 
 def versions() -> dict[str, str]:
@@ -98,7 +101,7 @@ def export_model(
     checks = [generator.random((2, *shape), dtype=np.float32)]
     checks += [one.reshape(1, *shape) for one in real[:CHECK_SLICES]]
     with torch.inference_mode():
-        wanted = [outer(torch.tensor(one)).numpy() for one in checks]
+        wanted = [_all(outer(torch.tensor(one))) for one in checks]
     write_onnx(outer, path, shape, halves=recipe.half_storage, output=facts.output)
     card = _card(recipe, network, origins, path)
     entry = Entry(card, path, Origin.FILE)
@@ -172,7 +175,7 @@ def write_onnx(
     halves : bool
         Store large weights in half precision; round them before.
     output : str
-        Name of the output.
+        Name of the output; a module with several names them itself, in ``outputs``.
 
     Raises
     ------
@@ -189,7 +192,7 @@ def write_onnx(
             outer,
             (torch.zeros(2, *((1, *shape)[-3:])),),
             input_names=["tones"],
-            output_names=[output],
+            output_names=list(getattr(outer, "outputs", (output,))),
             dynamic_shapes=({0: torch.export.Dim("slices", min=1, max=4096)},),
             opset_version=18,
             dynamo=True,
@@ -203,16 +206,27 @@ def write_onnx(
 
 
 def largest_difference(
-    entry: Entry, checks: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]
+    entry: Entry,
+    checks: Sequence[NDArray[np.float32]],
+    wanted: Sequence[Sequence[NDArray[np.float32]]],
 ) -> float:
     """Return the largest difference between the answers of ONNX Runtime and of the network.
 
-    Where answers exceed 1, as a share of the largest.
+    All outputs are compared; where the answers of one exceed 1, as a share of the largest.
     """
     model = Model(entry)
-    found = [model.run(one) for one in checks]
-    gaps = [float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True)]
-    return max(gaps) / max(1.0, *(float(np.abs(one).max()) for one in wanted))
+    found = [tuple(model.run_all(one).values()) for one in checks]
+    gaps = []
+    for own, others in zip(zip(*found, strict=True), zip(*wanted, strict=True), strict=True):
+        gap = max(float(np.abs(a - b).max()) for a, b in zip(own, others, strict=True))
+        gaps.append(gap / max(1.0, *(float(np.abs(one).max()) for one in others)))
+    return max(gaps)
+
+
+def _all(answer: Any) -> tuple[NDArray[np.float32], ...]:
+    """Return the outputs of a module, one or several, as arrays."""
+    several = answer if isinstance(answer, tuple) else (answer,)
+    return tuple(one.numpy() for one in several)
 
 
 def _card(recipe: Recipe, network: nn.Module, origins: Origins, path: Path) -> ModelCard:
@@ -235,6 +249,7 @@ def _card(recipe: Recipe, network: nn.Module, origins: Origins, path: Path) -> M
         preparation=facts.preparation,
         limits=facts.limits,
         folds_seen=origins.folds_seen,
+        familiarity=origins.familiarity,
         leak=origins.leak,
         split_sha256=origins.split_sha256,
         versions=versions(),

@@ -248,13 +248,30 @@ class SelectionPart(_Part):
     ctset: SelectionRulePart = _said("The COVID-CTset rule.")
 
 
+class SliceChancePart(_Part):
+    """What a classifier says about one slice."""
+
+    index: int = _said("Number of the slice, 0 at the head.", ge=0)
+    probability: float = _said("Of the label in 'wanted'.", ge=0, le=1)
+    strangeness: float | None = _said(
+        "How unlike the training pictures the slice is, too unlike above 1; null where the model "
+        "cannot tell."
+    )
+    counts: bool = _said("False for slices too unlike the training pictures; they have no say.")
+
+
 class PredictionPart(_Part):
     """What a trained classifier says."""
 
     model: str = _said("Name of the model.")
     label: str = _said("Its statement, or 'no statement'.")
-    probabilities: dict[str, Percent] = _said("By label, summing to 1.")
+    probabilities: dict[str, Percent] = _said(
+        "By label, summing to 1: the mean over the slices that have a say; empty where none has."
+    )
     note: str = _said("What the model was trained on and what that limits.")
+    reason: str | None = _said("Why there is no statement; null where there is one.")
+    wanted: str | None = _said("The label that the probabilities of the slices are of.")
+    slices: list[SliceChancePart] = _said("The slices that were looked at, head to feet.")
 
 
 class StepPart(_Part):

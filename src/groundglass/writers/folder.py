@@ -24,6 +24,7 @@ from groundglass.writers.table import slices_csv
 
 RESULT = "result.json"
 FILES = (
+    "attention.nii.gz",
     "config.json",
     "infection.nii.gz",
     "lobes.nii.gz",
@@ -172,8 +173,13 @@ def _makers(result: CaseResult, document: ResultDocument) -> Makers:
     given: Makers = (
         {} if lobes is None else {"lobes.nii.gz": lambda: mask_bytes(lobes.labels, grid)}
     )
+    seen = result.attention
+    more: Makers = (
+        {} if seen is None else {"attention.nii.gz": lambda: mask_bytes(seen.values, grid)}
+    )
     return {
         **given,
+        **more,
         "lungs.nii.gz": lambda: mask_bytes(result.lungs.labels, grid),
         "infection.nii.gz": lambda: mask_bytes(result.infection.labels, grid),
         "report.html": lambda: render_report(result, document).encode(),

@@ -16,6 +16,7 @@ from groundglass.writers.curve import draw_curve
 from groundglass.writers.document import RegionPart, ResultDocument, ScanPart
 from groundglass.writers.estimates import estimate_rows
 from groundglass.writers.figures import Illustrator, Panel
+from groundglass.writers.likeness import likeness_figures
 from groundglass.writers.summary import result_verdicts
 
 MOSAIC_SLICES = 12
@@ -95,6 +96,7 @@ def render_report(result: CaseResult, document: ResultDocument) -> str:
         regions=_regions(result, document),
         estimates=estimate_rows(document),
         checks=things_to_check(result, verdicts),
+        likeness=likeness_figures(result),
         disclaimer=DISCLAIMER,
         sides_known=result.lungs.sides_known,
     )

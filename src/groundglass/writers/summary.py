@@ -16,7 +16,6 @@ from groundglass.core.results import (
     LOBES,
     CaseResult,
     Estimate,
-    Prediction,
     RegionBurden,
     SliceBurden,
     SliceSelection,
@@ -30,7 +29,6 @@ from groundglass.writers.document import (
     InfectionPart,
     LobesPart,
     LungsPart,
-    PredictionPart,
     ProvenancePart,
     RegionPart,
     ResultDocument,
@@ -45,6 +43,7 @@ from groundglass.writers.document import (
 )
 from groundglass.writers.estimates import estimate_parts
 from groundglass.writers.masks import grid_verdict
+from groundglass.writers.predictions import prediction_part
 from groundglass.writers.reasons import Reasons
 from groundglass.writers.scores import severity_part
 
@@ -82,7 +81,7 @@ def result_document(
             area=_rule(result.selection, "selection.area.threshold", reasons),
             ctset=_rule(result.selection_ctset, "selection.ctset.threshold", reasons),
         ),
-        predictions=[_prediction(prediction) for prediction in result.predictions],
+        predictions=[prediction_part(prediction) for prediction in result.predictions],
         reasons=dict(sorted(reasons.known.items())),
         provenance=_provenance(
             result.config,
@@ -300,15 +299,6 @@ def _scan(scan: Scan, reasons: Reasons) -> ScanPart:
             "source_format": scan.provenance.source_format,
             "files": scan.provenance.files,
         }
-    )
-
-
-def _prediction(prediction: Prediction) -> PredictionPart:
-    return PredictionPart(
-        model=prediction.model,
-        label=prediction.label,
-        probabilities=dict(prediction.probabilities),
-        note=prediction.note,
     )
 
 

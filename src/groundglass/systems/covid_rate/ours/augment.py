@@ -74,7 +74,7 @@ def augment(
     """
     grid = _grid(len(stacks), size, config, generator)
     moved = functional.grid_sample(stacks, grid, padding_mode="zeros", align_corners=False)
-    tones = _toned(moved[:, :tone_maps], config, generator)
+    tones = toned(moved[:, :tone_maps], config, generator)
     return tones, (moved[:, tone_maps:] > 0.5).float()
 
 
@@ -109,7 +109,7 @@ def _grid(count: int, size: int, config: AugmentConfig, generator: torch.Generat
     return grid + bend.permute(0, 2, 3, 1)
 
 
-def _toned(tones: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def toned(tones: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Return tone maps after blur, tone curve, window, noise and cut-out."""
     count = len(tones)
     tones = _blurred(tones, config, generator)

@@ -1,0 +1,1 @@
+"""The small classifier of groundglass and its recipe."""

@@ -1,0 +1,216 @@
+"""How the classifiers of COVID-CTset are trained: raw values as published, or a window of HU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from groundglass.datasets.slices import Slice
+from groundglass.errors import ModelError
+from groundglass.metrics import roc_auc
+from groundglass.models.card import Preparation, Scale, Task
+from groundglass.systems.covid_ct.recipe import ClassRecipe, classes_of
+from groundglass.systems.covid_ctset.network import (
+    NetworkConfig,
+    PyramidClassifier,
+    answers_are_constant,
+    build_network,
+)
+from groundglass.systems.pictures import Lazy, input_of, planes_of, targets_of
+from groundglass.systems.recipes import Facts, Source, Stage, TrainingData
+
+LABELS = ("normal", "COVID-19")
+HU_WINDOW = (-1024.0, 400.0)
+"""Window of our input."""
+LIMITS = (
+    "Trained on series of one scanner; the kind of series tells the class in part.",
+    "COVID-19 slices were chosen for clear signs.",
+)
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Every number of the published training."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """The network."""
+    values: Literal["stored", "hu"] = "stored"
+    """``stored``: HU + 1024 as they are, as published; ``hu``: a window of HU to 0..1, ours."""
+    epochs: int = 20
+    """Passes over the slices."""
+    batch: int = 14
+    """Slices of a step."""
+    learning_rate: float = 1e-4
+    """Rate of NAdam."""
+    momentum_decay: float = 0.004
+    """Momentum decay of NAdam."""
+    zoom: float = 0.05
+    """Largest change of size, each axis on its own."""
+    shift: float = 0.05
+    """Largest shift, as a share of height and width."""
+    rotation_degrees: float = 360.0
+    """Largest turn."""
+    side_px: int = 512
+    """Height and width of the input; the pyramid needs 512."""
+
+
+class CtsetRecipe(ClassRecipe):
+    """COVID-CTset: NAdam, one affine change about the centre, edges repeated.
+
+    Dead heads, which answer the same to every slice, are drawn anew.
+
+    Parameters
+    ----------
+    config : PublishedConfig, optional
+    """
+
+    preset = "published"
+    average_decay = None
+
+    def __init__(self, config: PublishedConfig | None = None) -> None:
+        self.config = config = config or PublishedConfig()
+        scale = Scale.STORED if config.values == "stored" else Scale.BYTES
+        side = config.side_px
+        facts = Facts(
+            task=Task.CLASSES,
+            summary="COVID-CTset: one slice, COVID-19 or normal.",
+            architecture=config.network.name,
+            labels=LABELS,
+            thresholds={LABELS[1]: 0.5},
+            preparation=Preparation(scale, HU_WINDOW, (side, side)),
+            limits=LIMITS,
+        )
+        super().__init__("covid-ctset", config.epochs, config.batch, facts)
+
+    def network(self) -> nn.Module:
+        """Return a new network."""
+        return build_network(self.config.network)
+
+    def sources(
+        self,
+        stage: int,  # noqa: ARG002
+        data: TrainingData,
+        network: nn.Module,  # noqa: ARG002
+    ) -> Sequence[Source]:
+        """Return the slices as the network reads them, with their classes."""
+        if not data.items:
+            return []
+        stacks = Lazy(data.items, partial(_input, self.facts.preparation))
+        return [Source("slices", stacks, 1.0, targets=targets_of(data.items))]
+
+    def batch(
+        self,
+        stage: int,  # noqa: ARG002
+        sources: Sequence[Source],
+        count: int,
+        generator: Generator,
+    ) -> Mapping[str, Tensor]:
+        """Return slices turned, flipped, stretched and shifted."""
+        (source,) = sources
+        slices = torch.stack([torch.from_numpy(source.stacks[row]) for row in range(count)])
+        grid = functional.affine_grid(
+            self._motion(count, generator), list(slices.shape), align_corners=False
+        )
+        moved = functional.grid_sample(slices, grid, padding_mode="border", align_corners=False)
+        return {"image": moved, "class": classes_of(source)}
+
+    def _motion(self, count: int, generator: Generator) -> Tensor:
+        """Return one affine map about the centre for each slice, (count, 2, 3)."""
+        config = self.config
+        draws = torch.rand(7, count, generator=generator)
+        angle = (draws[0] * 2 - 1) * float(np.deg2rad(config.rotation_degrees))
+        flips = torch.where(draws[1:3] < 0.5, -1.0, 1.0)
+        zooms = 1 + (draws[3:5] * 2 - 1) * config.zoom
+        wide, tall = flips[0] / zooms[0], flips[1] / zooms[1]
+        shift = (draws[5:7] * 2 - 1) * 2 * config.shift
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        rows = [cos * wide, -sin * wide, shift[0], sin * tall, cos * tall, shift[1]]
+        return torch.stack(rows, 1).view(-1, 2, 3)
+
+    def judge(self, network: nn.Module, sources: Sequence[Source], device: object) -> float | None:
+        """Return the AUC over sources."""
+        if not sources:
+            return None
+        (source,) = sources
+        assert source.targets is not None
+        logits = _logits(network, source, device)
+        if answers_are_constant(torch.from_numpy(logits)):
+            return None
+        return roc_auc(source.targets, logits[:, 1] - logits[:, 0])
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the entropy of the right classes; dead heads are drawn anew before.
+
+        Raises
+        ------
+        ModelError
+            If the network still gives one answer to all slices.
+        """
+        logits = network(batch["image"])
+        if answers_are_constant(logits.detach()) and isinstance(network, PyramidClassifier):
+            network.draw_heads()
+            logits = network(batch["image"])
+            if answers_are_constant(logits.detach()):
+                msg = "all heads are dead; train with another --seed, or with linear_heads"
+                raise ModelError(msg)
+        return functional.cross_entropy(logits, batch["class"])
+
+    def optimiser(
+        self,
+        stage: Stage,  # noqa: ARG002
+        network: nn.Module,
+    ) -> tuple[Optimizer, Callable[[int], float]]:
+        """Return NAdam at a constant rate."""
+        config = self.config
+        optimiser = torch.optim.NAdam(
+            network.parameters(), lr=config.learning_rate, momentum_decay=config.momentum_decay
+        )
+        return optimiser, lambda _: 1.0
+
+
+@dataclass(frozen=True)
+class OursConfig(PublishedConfig):
+    """The published numbers on our input."""
+
+    values: Literal["stored", "hu"] = "hu"
+    """As there."""
+
+
+class OursRecipe(CtsetRecipe):
+    """The same on a window of HU scaled by constants.
+
+    Parameters
+    ----------
+    config : OursConfig, optional
+    """
+
+    preset = "ours"
+
+    def __init__(self, config: OursConfig | None = None) -> None:
+        super().__init__(config or OursConfig())
+
+
+def _input(preparation: Preparation, one: Slice) -> NDArray[np.float32]:
+    return input_of(planes_of(one, 1), one.intensity, preparation)
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, source: Source, device: object) -> NDArray[np.float32]:
+    """Return logits of slices as the network reads them."""
+    training = network.training
+    network.eval()
+    found = [
+        network(torch.from_numpy(source.stacks[row])[None].to(device)).float().cpu().numpy()
+        for row in range(len(source.stacks))
+    ]
+    network.train(training)
+    return np.concatenate(found)
