@@ -149,7 +149,7 @@ def _folds_table(found: Evaluation) -> Table:
 def _published_table(found: Evaluation) -> Table:
     metrics = sorted({name for row in found.published.values() for name in row})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Published", min_width=12, max_width=34)
+    table.add_column("Published", min_width=8, max_width=34)
     for metric in metrics:
         table.add_column(metric.replace("_", " "), justify="right", min_width=6)
     for method, row in found.published.items():
