@@ -11,7 +11,14 @@ from groundglass.checks.content import check_content
 from groundglass.checks.intensity import calibrate
 from groundglass.core.progress import OnProgress, Progress, silent
 from groundglass.core.provenance import Provenance
-from groundglass.core.results import CaseResult, InfectionMask, LobeMask, LungMask
+from groundglass.core.results import (
+    Burden,
+    CaseResult,
+    InfectionMask,
+    LobeMask,
+    LungMask,
+    PercentEstimate,
+)
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Verdict
 from groundglass.errors import GridMismatchError, GroundglassError
@@ -147,9 +154,7 @@ def _analyze(
         burden, checked = cross_check(measured, found.method, found.others)
         severity = score_severity(burden, lungs, infection, lobes)
         verdicts = (*_verdicts(scan, lungs, infection, lobes), *checked)
-        predictions = state_patient(scan, lungs)
-        regressor = config.percent if config.cross_check else PercentConfig(model=None)
-        rated, told = state_percent(scan, lungs, burden.regions["total"].percent, regressor)
+        rated, told = _rated(scan, lungs, burden, config)
     with clock.stage("comparing with training pictures"):
         likeness = classify_scan(scan, lungs, by_area, config.classify)
     return CaseResult(
@@ -165,7 +170,7 @@ def _analyze(
         config=config,
         lobes=lobes,
         estimates=(*found.others, *rated),
-        predictions=(*predictions, *likeness.predictions),
+        predictions=(*state_patient(scan, lungs), *likeness.predictions),
         attention=likeness.attention,
         seconds=clock.seconds,
     )
@@ -175,6 +180,14 @@ def _provenance(scan: Scan, found: FoundInfection, lobes: LobeMask | None) -> Pr
     steps = scan.provenance.after("lungs", method=found.lungs.method)
     steps = steps if lobes is None else steps.after("lobes", method=lobes.method)
     return steps.after("infection", method=found.infection.method, **found.model)
+
+
+def _rated(
+    scan: Scan, lungs: LungMask, burden: Burden, config: AnalyzeConfig
+) -> tuple[tuple[PercentEstimate, ...], tuple[Verdict, ...]]:
+    """Return the percentage by regression beside that of the mask."""
+    regressor = config.percent if config.cross_check else PercentConfig(model=None)
+    return state_percent(scan, lungs, burden.regions["total"].percent, regressor)
 
 
 def _segment(
