@@ -27,6 +27,17 @@ LIMIT_S = 60
 """A case that takes longer hangs: the whole run is stopped with a traceback of where."""
 WRITTEN = 3
 """One in so many cases also writes its folder; the others print their document."""
+WHOLE = 12
+"""One in so many cases runs the analysis as it is by default; the others leave networks and lobes
+out, which see only what reading and checking let through."""
+QUICK = json.dumps(
+    {
+        "infection_method": "training-free",
+        "cross_check": False,
+        "lobes": {"method": "none"},
+        "classify": {"model": "none"},
+    }
+)
 
 
 def test_there_are_at_least_three_hundred_different_inputs() -> None:
@@ -57,17 +68,26 @@ def test_broken_input_is_refused_or_measured(
     monkeypatch.chdir(here)
     number = CASES.index(case)
     out = tmp_path / "out" if number % WRITTEN == 0 else None
-    _check(_run(path, out), out)
+    options = [] if number % WHOLE == 0 else _quick(tmp_path)
+    _check(_run(path, out, options), out)
     assert _state(source) == before
     assert _state(here) == {}
     assert _state(scratch) == {}
-    expected = {"in", "here", "scratch"} | ({"out"} if out is not None and out.exists() else set())
+    expected = {"in", "here", "scratch", *(Path(option).name for option in options[1:])} | (
+        {"out"} if out is not None and out.exists() else set()
+    )
     assert {entry.name for entry in tmp_path.iterdir()} == expected
 
 
-def _run(path: Path, out: Path | None) -> Any:
+def _quick(folder: Path) -> list[str]:
+    config = folder / "quick.json"
+    config.write_text(QUICK, encoding="utf-8")
+    return ["--config", str(config)]
+
+
+def _run(path: Path, out: Path | None, more: list[str]) -> Any:
     options = ["--json"] if out is None else ["--json", "-o", str(out)]
-    return CliRunner().invoke(app, ["analyze", *options, "--", str(path)])
+    return CliRunner().invoke(app, ["analyze", *options, *more, "--", str(path)])
 
 
 def _check(result: Any, out: Path | None) -> None:

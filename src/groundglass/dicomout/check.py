@@ -24,7 +24,7 @@ from groundglass.errors import ExportError
 from groundglass.writers.figures import Illustrator
 
 TOLERANCE = 1e-6
-"""Difference of a range's end that decimal strings may leave; numbers themselves must be equal."""
+"""Difference of a number that decimal strings of 16 signs may leave."""
 
 
 def check_identity(path: Path, source: Source, series_uid: str) -> Dataset:
@@ -171,8 +171,8 @@ Row = tuple[str, str, str, float, float | None, float | None]
 def read_numbers(dataset: Dataset) -> Iterator[Row]:
     """Yield place, name, unit, value, lower and upper end of every number of a report.
 
-    Walks the content tree itself, not by the library that wrote it. Ends are rounded to the
-    tolerance.
+    Walks the content tree itself, not by the library that wrote it. Values and ends are rounded
+    to the tolerance, as DICOM keeps 16 signs of a number.
     """
     for group in _items(dataset):
         if group.ValueType != "CONTAINER" or _name(group) != ("125007", "DCM"):
@@ -198,7 +198,7 @@ def _told(title: str, item: Dataset) -> Row:
         title,
         item.ConceptNameCodeSequence[0].CodeMeaning,
         measured.MeasurementUnitsCodeSequence[0].CodeValue,
-        value,
+        _rounded(value),
         None if below is None else _rounded(value - below),
         None if above is None else _rounded(value + above),
     )
@@ -210,7 +210,7 @@ def _row(group: Group, number: Number) -> Row:
         group.title,
         number.name.meaning,
         number.unit.value,
-        float(number.value),
+        _rounded(float(number.value)),
         _rounded(number.low) if known and number.low is not None else None,
         _rounded(number.high) if known and number.high is not None else None,
     )
