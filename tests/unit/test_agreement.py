@@ -123,7 +123,7 @@ def test_what_cannot_be_told_is_none_and_halves_have_no_kappa() -> None:
 
 def test_intervals_hold_the_value_and_narrow_with_more_patients() -> None:
     widths = []
-    for count in (20, 160):
+    for count in (20, 640):
         truth, score = ratings(count)
         one = agreement(truth.tolist(), score.tolist(), rounds=100).figures["pearson"]
         assert one.value is not None

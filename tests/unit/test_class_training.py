@@ -46,7 +46,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A DenseNet trained on the fake as published, but small and short."""
-    config = PublishedConfig(epochs=8, batch=12, side_px=64, area=(0.8, 1.0), learning_rate=0.02)
+    config = PublishedConfig(epochs=40, batch=12, side_px=64, area=(0.8, 1.0), learning_rate=0.02)
     slices = covid_ct_slices.all_parts(pictures)
     out = tmp_path_factory.mktemp("run") / "run"
     options = RunOptions(allow_leak=True)  # drawn chests look alike

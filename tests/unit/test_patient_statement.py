@@ -18,7 +18,8 @@ from groundglass.evaluation.patient_tasks import classes_task
 from groundglass.models.card import Preparation, Scale, Task, card_path, write_card
 from groundglass.models.catalogue import FOLDER_VARIABLE, Entry, Origin, load_catalogue
 from groundglass.models.runtime import Model, verify
-from groundglass.pipeline import analyze
+from groundglass.pipeline import AnalyzeConfig, analyze
+from groundglass.systems.classify import ClassifyConfig
 from groundglass.systems.identification_severity import statement
 from groundglass.systems.identification_severity.pictures import ClassificationConfig
 from groundglass.systems.identification_severity.statement import (
@@ -160,13 +161,14 @@ def test_pictures_and_broken_models_get_no_statement_with_a_reason(tmp_path: Pat
 def test_analysis_carries_the_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     scan = phantom().scan
-    assert analyze(scan).predictions == ()
+    alone = AnalyzeConfig(classify=ClassifyConfig(model="none"))
+    assert analyze(scan, alone).predictions == ()
     install(tmp_path)
-    (one,) = analyze(scan).predictions
+    (one,) = analyze(scan, alone).predictions
     assert one.model == "threeway"
     assert one.label in {*CLASSES, "undetermined"}
     card_path(tmp_path / "threeway.onnx").write_text("{}", encoding="utf-8")
-    (one,) = analyze(scan).predictions
+    (one,) = analyze(scan, alone).predictions
     assert one.label == NO_STATEMENT
 
 

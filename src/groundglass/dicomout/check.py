@@ -23,8 +23,8 @@ from groundglass.dicomout.source import Source
 from groundglass.errors import ExportError
 from groundglass.writers.figures import Illustrator
 
-TOLERANCE = 1e-6
-"""Difference of a number that decimal strings of 16 signs may leave."""
+DIGITS = 6
+"""Digits behind the point that are compared; decimal strings hold 16 signs."""
 
 
 def check_identity(path: Path, source: Source, series_uid: str) -> Dataset:
@@ -171,8 +171,8 @@ Row = tuple[str, str, str, float, float | None, float | None]
 def read_numbers(dataset: Dataset) -> Iterator[Row]:
     """Yield place, name, unit, value, lower and upper end of every number of a report.
 
-    Walks the content tree itself, not by the library that wrote it. Values and ends are rounded
-    to the tolerance, as DICOM keeps 16 signs of a number.
+    Walks the content tree itself, not by the library that wrote it. Values and ends are rounded,
+    as DICOM keeps 16 signs of a number.
     """
     for group in _items(dataset):
         if group.ValueType != "CONTAINER" or _name(group) != ("125007", "DCM"):
@@ -217,7 +217,7 @@ def _row(group: Group, number: Number) -> Row:
 
 
 def _rounded(value: float) -> float:
-    return round(value / TOLERANCE) * TOLERANCE
+    return round(value, DIGITS)
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:

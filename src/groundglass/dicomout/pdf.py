@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from PIL import ImageFile
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
@@ -56,14 +59,25 @@ def render_pdf(html: str) -> bytes:
     if find_spec("weasyprint") is None:
         raise PdfMissingError(NO_WEASYPRINT)
     try:
-        from weasyprint import CSS, HTML  # noqa: PLC0415 - an extra, and two seconds
-        from weasyprint.urls import URLFetcher  # noqa: PLC0415
+        with _strict_pictures():
+            from weasyprint import CSS, HTML  # noqa: PLC0415 - an extra, and two seconds
+            from weasyprint.urls import URLFetcher  # noqa: PLC0415
     except OSError as error:
         raise PdfMissingError(NO_PANGO) from error
     fetcher = URLFetcher(allowed_protocols=["data"])
     page: Any = HTML(string=for_paper(html), url_fetcher=fetcher)
     data: bytes = page.write_pdf(stylesheets=[CSS(string=PRINT_CSS, url_fetcher=fetcher)])
     return data
+
+
+@contextmanager
+def _strict_pictures() -> Iterator[None]:
+    """Undo what importing weasyprint does to the whole process: broken pictures read as whole."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def for_paper(html: str) -> str:
