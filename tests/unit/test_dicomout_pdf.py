@@ -1,0 +1,17 @@
+"""What making a PDF must leave alone."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from PIL import ImageFile
+
+from groundglass.dicomout import pdf
+
+
+def test_a_pdf_leaves_damaged_pictures_refused() -> None:
+    pytest.importorskip("weasyprint")
+    with contextlib.suppress(pdf.PdfMissingError):
+        pdf.render_pdf("<p>page</p>")
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
