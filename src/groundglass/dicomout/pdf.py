@@ -58,21 +58,25 @@ def render_pdf(html: str) -> bytes:
     """
     if find_spec("weasyprint") is None:
         raise PdfMissingError(NO_WEASYPRINT)
+    with _strict_pictures():
+        return _rendered(for_paper(html))
+
+
+def _rendered(html: str) -> bytes:
     try:
-        with _strict_pictures():
-            from weasyprint import CSS, HTML  # noqa: PLC0415 - an extra, and two seconds
-            from weasyprint.urls import URLFetcher  # noqa: PLC0415
+        from weasyprint import CSS, HTML  # noqa: PLC0415 - an extra, and two seconds
+        from weasyprint.urls import URLFetcher  # noqa: PLC0415
     except OSError as error:
         raise PdfMissingError(NO_PANGO) from error
     fetcher = URLFetcher(allowed_protocols=["data"])
-    page: Any = HTML(string=for_paper(html), url_fetcher=fetcher)
+    page: Any = HTML(string=html, url_fetcher=fetcher)
     data: bytes = page.write_pdf(stylesheets=[CSS(string=PRINT_CSS, url_fetcher=fetcher)])
     return data
 
 
 @contextmanager
 def _strict_pictures() -> Iterator[None]:
-    """Undo what importing weasyprint does to the whole process: broken pictures read as whole."""
+    """Undo what weasyprint does to the whole process: broken pictures read as whole."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         yield
