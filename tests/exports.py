@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.core.results import CaseResult, InfectionMask, LungMask
+from groundglass.core.results import CaseResult, InfectionMask, LungMask, Prediction
 from groundglass.core.scan import Scan
 from groundglass.readers.read import read_scan
 from groundglass.writers.summary import result_document
@@ -17,6 +17,8 @@ from tests.cases import volume_case
 from tests.series import make_enhanced, make_slices, save
 
 SHAPE = (12, 48, 64)
+LONG = Prediction("net", "other", {"other": 0.7204216207587436, "ill": 0.2795783792412564}, "few")
+"""Numbers of more signs than a decimal string of DICOM holds."""
 
 
 def pattern(shape: tuple[int, ...]) -> NDArray[np.int16]:
@@ -41,6 +43,7 @@ def case_on(scan: Scan) -> CaseResult:
         scan=scan,
         lungs=LungMask(lungs, grid, "by hand"),
         infection=InfectionMask(ill, ill, grid, "by hand"),
+        predictions=(LONG,),
         provenance=scan.provenance.after("lungs", method="by hand").after(
             "infection", method="by hand", model="some-net", sha256="ab" * 32
         ),

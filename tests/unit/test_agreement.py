@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ SHROUT_FLEISS = [
 points = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), min_size=3, max_size=30)
 
 
-def ratings(count: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(3)
+def ratings(count: int = 40, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
     truth = generator.integers(0, 22, count).astype(float)
     return truth, np.clip(np.rint(0.8 * truth + generator.normal(0, 2, count)), 0, 25)
 
@@ -122,16 +123,16 @@ def test_what_cannot_be_told_is_none_and_halves_have_no_kappa() -> None:
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_patients() -> None:
-    widths = []
-    for count in (20, 640):
-        truth, score = ratings(count)
+    widths = {20: 0.0, 160: 0.0}
+    for count, seed in product(widths, range(8)):
+        truth, score = ratings(count, seed)
         one = agreement(truth.tolist(), score.tolist(), rounds=100).figures["pearson"]
         assert one.value is not None
         assert one.low is not None
         assert one.high is not None
         assert one.low < one.value < one.high
-        widths.append(one.high - one.low)
-    assert widths[1] < 0.7 * widths[0]
+        widths[count] += one.high - one.low
+    assert widths[160] < 0.7 * widths[20]
 
 
 def test_ratings_of_other_lengths_or_without_end_are_refused() -> None:

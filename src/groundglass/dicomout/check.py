@@ -12,6 +12,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
+from pydicom.valuerep import format_number_as_ds
 
 from groundglass.core.results import CaseResult
 from groundglass.dicomout import codes
@@ -24,7 +25,7 @@ from groundglass.errors import ExportError
 from groundglass.writers.figures import Illustrator
 
 DIGITS = 6
-"""Digits behind the point that are compared; decimal strings hold 16 signs."""
+"""Digits behind the point of a range's end that are compared; numbers themselves must be equal."""
 
 
 def check_identity(path: Path, source: Source, series_uid: str) -> Dataset:
@@ -171,8 +172,7 @@ Row = tuple[str, str, str, float, float | None, float | None]
 def read_numbers(dataset: Dataset) -> Iterator[Row]:
     """Yield place, name, unit, value, lower and upper end of every number of a report.
 
-    Walks the content tree itself, not by the library that wrote it. Values and ends are rounded,
-    as DICOM keeps 16 signs of a number.
+    Walks the content tree itself, not by the library that wrote it. Ends are rounded.
     """
     for group in _items(dataset):
         if group.ValueType != "CONTAINER" or _name(group) != ("125007", "DCM"):
@@ -198,7 +198,7 @@ def _told(title: str, item: Dataset) -> Row:
         title,
         item.ConceptNameCodeSequence[0].CodeMeaning,
         measured.MeasurementUnitsCodeSequence[0].CodeValue,
-        _rounded(value),
+        value,
         None if below is None else _rounded(value - below),
         None if above is None else _rounded(value + above),
     )
@@ -210,7 +210,7 @@ def _row(group: Group, number: Number) -> Row:
         group.title,
         number.name.meaning,
         number.unit.value,
-        _rounded(float(number.value)),
+        float(format_number_as_ds(float(number.value))),
         _rounded(number.low) if known and number.low is not None else None,
         _rounded(number.high) if known and number.high is not None else None,
     )
