@@ -24,7 +24,7 @@ from groundglass.core.progress import OnProgress
 from groundglass.evaluation.kinds import evaluate_folds, evaluate_model, write_any
 from groundglass.evaluation.percent_figures import MEANING as PERCENT_MEANING
 from groundglass.evaluation.result import Evaluation
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.registry import read_part
 
@@ -76,7 +76,7 @@ def _measure(
     request: EvaluateRequest, on_progress: OnProgress
 ) -> tuple[Evaluation, tuple[Path, ...]]:
     training = request.training
-    entry = load_catalogue().find(request.model or DEFAULT, training.system)
+    entry = find_model(request.model or DEFAULT, training.system)
     try:
         slices, split = read_part(bench_system(training.system), training.data, request.split)
     except ValueError as error:

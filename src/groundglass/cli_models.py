@@ -16,7 +16,7 @@ from groundglass.console import complain, out_console
 from groundglass.core.serial import to_json
 from groundglass.errors import GroundglassError
 from groundglass.models.card import ModelCard
-from groundglass.models.catalogue import Catalogue, Entry, add_model, load_catalogue
+from groundglass.models.catalogue import Catalogue, Entry, add_model, find_model, load_catalogue
 from groundglass.models.runtime import verify
 
 P = ParamSpec("P")
@@ -70,7 +70,7 @@ def show_list(*, as_json: bool) -> int:
 @plainly
 def show_card(name: str, *, as_json: bool) -> int:
     """Print one card, return the exit code."""
-    entry = load_catalogue().find(name)
+    entry = find_model(name)
     if as_json:
         _print_json(_described(entry))
         return 0

@@ -23,11 +23,13 @@ from groundglass.models.card import (
     write_card,
 )
 from groundglass.models.catalogue import (
+    DEFAULT,
     FOLDER_VARIABLE,
     Catalogue,
     Entry,
     Origin,
     add_model,
+    find_model,
     load_catalogue,
     user_folder,
 )
@@ -88,6 +90,16 @@ def test_a_card_missing_or_broken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.card.json").write_text('{"name": 1}', encoding="utf-8")
     with pytest.raises(WeightsError, match="is not a model card"):
         read_card(tmp_path / "x.card.json")
+
+
+def test_a_broken_added_card_stops_only_who_asks_for_added_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "broken.card.json").write_text("{}", encoding="utf-8")
+    assert find_model(DEFAULT, "covid-rate").origin is Origin.SHIPPED
+    with pytest.raises(WeightsError, match=r"broken\.card\.json is not a model card"):
+        find_model("broken")
 
 
 def test_models_are_found_by_name_file_folder_and_default(tmp_path: Path) -> None:

@@ -161,15 +161,14 @@ def test_pictures_and_broken_models_get_no_statement_with_a_reason(tmp_path: Pat
 def test_analysis_carries_the_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     scan = phantom().scan
-    alone = AnalyzeConfig("training-free", cross_check=False, classify=ClassifyConfig("none"))
+    alone = AnalyzeConfig(classify=ClassifyConfig("none"))
     assert analyze(scan, alone).predictions == ()
     install(tmp_path)
-    result = analyze(scan, alone)
-    (one,) = result.predictions
+    (one,) = analyze(scan, alone).predictions
     assert one.model == "threeway"
     assert one.label in {*CLASSES, "undetermined"}
     card_path(tmp_path / "threeway.onnx").write_text("{}", encoding="utf-8")
-    (one,) = statement.state_patient(result.scan, result.lungs)
+    (one,) = analyze(scan, alone).predictions
     assert one.label == NO_STATEMENT
 
 

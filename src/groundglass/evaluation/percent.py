@@ -23,7 +23,7 @@ from groundglass.evaluation.percent_figures import (
 from groundglass.evaluation.percent_page import write_percent_evaluation
 from groundglass.evaluation.result import Evaluation
 from groundglass.infection.picture import PictureConfig, segment_picture
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.method import infection_map
 from groundglass.systems.pictures import answers
@@ -141,7 +141,7 @@ def _constant(word: str, scores: Sequence[PercentScore]) -> tuple[str, dict[int 
 def _infection_network() -> Model | None:
     """Return the default infection network, one view of each slice; ``None`` without one."""
     try:
-        entry = load_catalogue().find(DEFAULT, INFECTION)
+        entry = find_model(DEFAULT, INFECTION)
     except UnknownModelError:
         return None
     once = replace(entry.card.preparation, views=("as_is",))

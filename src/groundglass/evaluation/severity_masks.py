@@ -13,7 +13,7 @@ from groundglass.infection.picture import PictureConfig, segment_picture
 from groundglass.infection.picture_lungs import find_picture_lungs
 from groundglass.infection.volume import find_infection
 from groundglass.lungs.find import find_lungs
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.fallback_lungs import fallback_lungs
 from groundglass.systems.covid_rate.infection import find_infection_by_network
@@ -40,7 +40,7 @@ class Method(StrEnum):
 
 def open_network(name: str = DEFAULT, threads: int = 1) -> Model:
     """Return the network for slices by its name or file."""
-    return Model(load_catalogue().find(name, NETWORK_SYSTEM), threads)
+    return Model(find_model(name, NETWORK_SYSTEM), threads)
 
 
 def picture_masks(picture: NDArray[np.uint8], method: Method, network: Model | None) -> Mask:

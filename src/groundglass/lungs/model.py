@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from groundglass.errors import UnknownModelError
 from groundglass.models.card import Task
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 
 SYSTEM = "lungs"
@@ -43,7 +43,7 @@ def open_lung_model(name: str = DEFAULT) -> LungModel | None:
         If its file is missing, another one, or the model does something else.
     """
     try:
-        entry = load_catalogue().find(name, SYSTEM)
+        entry = find_model(name, SYSTEM)
     except UnknownModelError:
         if name == DEFAULT:
             return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -168,12 +169,37 @@ def load_catalogue(folder: Path | None = None, shipped: Path = SHIPPED) -> Catal
         If a card cannot be read.
     """
     added = user_folder() if folder is None else folder
-    entries: list[Entry] = []
-    for origin, place in ((Origin.SHIPPED, shipped), (Origin.ADDED, added)):
-        for path in sorted(place.glob(f"*{CARD_SUFFIX}")) if place.is_dir() else ():
-            weights = path.with_name(path.name.removesuffix(CARD_SUFFIX) + ".onnx")
-            entries.append(Entry(read_card(path), weights, origin))
-    return Catalogue(tuple(entries))
+    return Catalogue((*_entries(shipped, Origin.SHIPPED), *_entries(added, Origin.ADDED)))
+
+
+def _entries(place: Path, origin: Origin) -> Iterator[Entry]:
+    for path in sorted(place.glob(f"*{CARD_SUFFIX}")) if place.is_dir() else ():
+        weights = path.with_name(path.name.removesuffix(CARD_SUFFIX) + ".onnx")
+        yield Entry(read_card(path), weights, origin)
+
+
+def find_model(name: str, system: str | None = None) -> Entry:
+    """Return a model by name or file, or the default of a system.
+
+    A shipped default is found without reading the folder of added models: what lies broken there
+    stops nobody who did not ask for it.
+
+    Parameters
+    ----------
+    name, system : str
+        As for ``Catalogue.find``.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is none.
+    WeightsError
+        If a card that had to be read cannot be.
+    """
+    if name == DEFAULT:
+        with contextlib.suppress(UnknownModelError):
+            return Catalogue(tuple(_entries(SHIPPED, Origin.SHIPPED))).find(name, system)
+    return load_catalogue().find(name, system)
 
 
 def add_model(source: Path, folder: Path | None = None, *, force: bool = False) -> Entry:

@@ -17,7 +17,7 @@ from groundglass.core.results import Attention, LungMask, Prediction, SliceChanc
 from groundglass.core.scan import Intensity, Scan
 from groundglass.errors import ModelError, UnknownModelError
 from groundglass.models.card import Measured, ModelCard
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.class_views import (
     PictureAnswers,
@@ -78,7 +78,7 @@ def open_classifier(name: str) -> Model | None:
     if name == NONE:
         return None
     try:
-        return Model(load_catalogue().find(name, SYSTEM))
+        return Model(find_model(name, SYSTEM))
     except UnknownModelError:
         if name == DEFAULT:
             return None

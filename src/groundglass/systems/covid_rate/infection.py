@@ -26,7 +26,7 @@ from groundglass.imaging.planar import box_of
 from groundglass.imaging.tone import resized
 from groundglass.infection.picture import INVERTED, PictureConfig, PictureResult
 from groundglass.models.card import Task
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.method import infection_map, network_maps, prepared
 from groundglass.systems.covid_rate.slicing import blend_weights, blended, chosen_slices
@@ -80,7 +80,7 @@ def open_infection_model(config: InfectionNetworkConfig | None = None) -> Model:
         infection.
     """
     config = config or InfectionNetworkConfig()
-    entry = load_catalogue().find(config.model, SYSTEM)
+    entry = find_model(config.model, SYSTEM)
     if entry.card.task is not Task.INFECTION or LABEL not in entry.card.labels:
         msg = (
             f"a model that marks infection is needed, {entry.card.name} is one of {entry.card.task}"

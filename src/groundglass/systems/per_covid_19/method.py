@@ -11,9 +11,9 @@ from groundglass.core.results import Estimate, LungMask, PercentEstimate
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status, Verdict
 from groundglass.datasets.slices import Slice
-from groundglass.errors import WeightsError
+from groundglass.errors import UnknownModelError, WeightsError
 from groundglass.models.card import ModelCard, Task
-from groundglass.models.catalogue import DEFAULT, load_catalogue
+from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import answers
 
@@ -172,11 +172,15 @@ def state_percent(
         If the model named is not there, not sound, or does not answer percentages.
     """
     config = config or PercentConfig()
-    known = [one.card for one in load_catalogue().entries if one.card.system == SYSTEM]
-    at_hand = config.model != DEFAULT or any(card.default for card in known)
-    if config.model is None or not at_hand:
+    if config.model is None:
         return (), ()
-    found = estimate_percent(scan, lungs, open_regressor(config.model), config)
+    try:
+        model = open_regressor(config.model)
+    except UnknownModelError:
+        if config.model == DEFAULT:
+            return (), ()
+        raise
+    found = estimate_percent(scan, lungs, model, config)
     return (found,), judge_percent(found, masked.value, scan.intensity, config)
 
 
@@ -188,7 +192,7 @@ def open_regressor(name: str) -> Model:
     ModelError
         If there is none of that name, its file is another one, or it answers something else.
     """
-    model = Model(load_catalogue().find(name, SYSTEM))
+    model = Model(find_model(name, SYSTEM))
     if model.card.task is not Task.PERCENT:
         msg = f"model {model.card.name} answers {model.card.task}, a percentage is needed"
         raise WeightsError(msg)
