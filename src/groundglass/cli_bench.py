@@ -16,6 +16,7 @@ from groundglass.console import complain, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress
 from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.errors import ModelError, ReadError
+from groundglass.evaluation.card_figures import put_figures
 from groundglass.evaluation.enhancement import gain_of, write_gains
 from groundglass.evaluation.evaluate import predictor, thresholds_of
 from groundglass.evaluation.scores import score_all
@@ -23,7 +24,7 @@ from groundglass.models.catalogue import Entry
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.folders import read_pairs, synthesize_folder
 from groundglass.systems.covid_rate.synthesis import Mode, SynthesisConfig
-from groundglass.systems.registry import System, system_named
+from groundglass.systems.registry import Measure, System, system_named
 
 if TYPE_CHECKING:
     from groundglass.systems.recipes import Recipe
@@ -144,6 +145,8 @@ def train(
         raise typer.BadParameter(str(error)) from error
     if not run.entries:  # one of several devices that only trains
         raise typer.Exit
+    if system_named(request.system).measure is Measure.CLASSES:
+        put_figures(run, slices, on_progress)
     return run
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from groundglass.systems.calibration import fit_temperature
 from groundglass.systems.covid_ct import published as covid_ct
-from groundglass.systems.covid_ct.vote import last_vote, probabilities, ten_vote
+from groundglass.systems.covid_ct.vote import probabilities, ten_vote
 from groundglass.systems.covid_ctset import published as ctset
 from groundglass.systems.covid_ctset.patient import Decision, PatientVote
 
@@ -24,9 +24,8 @@ def test_only_complete_groups_vote_and_the_last_is_reported() -> None:
     scores = np.linspace(0, 1, 25)[:, None] * np.ones(3)
     votes = ten_vote((scores > 0.5).astype(int), scores)
     assert [vote.first for vote in votes] == [0, 10]
-    assert last_vote(votes) is votes[1]
     assert votes[1].classes.tolist() == [1, 1, 1]
-    assert last_vote(ten_vote(np.zeros((9, 1), int), np.zeros((9, 1)))) is None
+    assert ten_vote(np.zeros((9, 1), int), np.zeros((9, 1))) == []
     with pytest.raises(ValueError, match="as many scores"):
         ten_vote(np.zeros((9, 1), int), np.zeros((9, 2)))
 

@@ -46,12 +46,13 @@ def class_part(root: Path, part: str) -> SliceSet:
 def all_parts(root: Path) -> SliceSet:
     """Return what is trained on and what is held out.
 
-    Pictures of ``val`` and ``test`` are held out alike: they are there for the leak guard. Two
-    training pictures that also stand in ``test`` under the other class are left out.
+    Pictures of ``val`` choose what is kept of a training and are not trained on; those of ``test``
+    are there for the leak guard alone. Two training pictures that also stand in ``test`` under the
+    other class are left out.
     """
     pictures = [one for part in parts_of(root) or ("train",) for one in read_covid_ct(root, part)]
     kept = [one for one in pictures if one.name not in COPIES]
-    items = tuple(_item(one, "train" if one.split == "train" else "test") for one in kept)
+    items = tuple(_item(one, one.split) for one in kept)
     notes = _notes(pictures)
     if len(kept) < len(pictures):
         left_out = ", ".join(one.name for one in pictures if one.name in COPIES)

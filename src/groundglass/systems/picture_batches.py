@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.optim import SGD
 from groundglass.core.scan import Intensity
 from groundglass.datasets.slices import SliceItem
 from groundglass.models.card import Preparation
-from groundglass.systems.pictures import Lazy, input_of, planes_of, targets_of
+from groundglass.systems.pictures import FLIPS, Lazy, input_of, planes_of, targets_of
 from groundglass.systems.recipes import Source
 
 JUDGED_AT_ONCE = 16
@@ -75,19 +75,41 @@ def turned(pictures: Tensor, degrees: float, generator: Generator) -> Tensor:
 
 
 @torch.no_grad()
-def predicted(
-    network: nn.Module, source: Source, preparation: Preparation, device: Any
+def predicted(  # noqa: PLR0913 - a network and how it looks
+    network: nn.Module,
+    source: Source,
+    preparation: Preparation,
+    device: Any,
+    *,
+    views: Sequence[str] = ("as_is",),
+    take: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Return a network's answers for every picture of a source, shape (pictures, outputs)."""
+    """Return a network's answers for every picture of a source, shape (pictures, outputs).
+
+    Parameters
+    ----------
+    network : nn.Module
+        In training or not; left so.
+    source : Source
+        Pictures.
+    preparation : Preparation
+        From a picture to the input.
+    device : torch.device or str
+        Where the network is.
+    views : sequence of str
+        Flips whose answers are averaged.
+    take : callable, optional
+        From what the source holds to the input, where that is no picture.
+    """
+    take = take or partial(input_of, intensity=Intensity.DISPLAY, preparation=preparation)
     training = network.training
     network.eval()
     found = []
     for start in range(0, len(source.stacks), JUDGED_AT_ONCE):
         rows = range(start, min(start + JUDGED_AT_ONCE, len(source.stacks)))
-        batch = np.stack(
-            [input_of(source.stacks[row], Intensity.DISPLAY, preparation) for row in rows]
-        )
-        found.append(network(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+        batch = torch.from_numpy(np.stack([take(source.stacks[row]) for row in rows])).to(device)
+        seen = [network(batch.flip([axis + 1 for axis in FLIPS[view]])) for view in views]
+        found.append(torch.stack(seen).mean(0).float().cpu().numpy())
     network.train(training)
     return np.concatenate(found)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
     from torch.optim import Optimizer
 
+    from groundglass.models.familiar import Familiarity
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -235,6 +237,40 @@ class PretrainedRecipe(Recipe, Protocol):
 
         ``None`` if they belong to another network.
         """
+
+
+@runtime_checkable
+class CalibratedRecipe(Recipe, Protocol):
+    """A recipe whose probabilities are made to fit pictures that were not trained on."""
+
+    def calibrated(self, network: nn.Module, items: Sequence[SliceItem]) -> Recipe:
+        """Return the recipe with what fits its probabilities to pictures not trained on."""
+
+
+@runtime_checkable
+class FamiliarRecipe(Recipe, Protocol):
+    """A recipe whose model can tell what is unlike its training pictures."""
+
+    def familiarity(self, items: Sequence[SliceItem]) -> Familiarity | None:
+        """Return what training pictures are like; ``None`` where they are too few to tell."""
+
+
+@runtime_checkable
+class VotingRecipe(Recipe, Protocol):
+    """A recipe whose passes vote on the validation slices."""
+
+    def answered(
+        self, network: nn.Module, sources: Sequence[Source], device: Any
+    ) -> NDArray[np.float32]:
+        """Return answers over sources, (slices, labels)."""
+
+    def judged(self, answers: NDArray[np.float32], sources: Sequence[Source]) -> float | None:
+        """Return the yardstick's figure of answers."""
+
+    def votes(
+        self, answers: Sequence[NDArray[np.float32]], targets: NDArray[np.float32]
+    ) -> list[dict[str, float | int | None]]:
+        """Return the figures of each vote, from the answers after each pass."""
 
 
 @runtime_checkable

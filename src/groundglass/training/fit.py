@@ -31,6 +31,7 @@ from groundglass.core.progress import OnProgress, Progress, silent
 from groundglass.errors import ModelError
 from groundglass.systems.recipes import Recipe, Source, Stage, TrainingData
 from groundglass.training.curves import Point, write_curves
+from groundglass.training.votes import Ballot
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Trainee(pl.LightningModule):
         self.average = None if average is None else average.requires_grad_(requires_grad=False)
         self.points: list[Point] = []
         self.best: dict[str, Tensor] | None = None
+        self.ballot = Ballot(job.recipe, job.validation)
         self.began = time.monotonic()
         self._losses: list[float] = []
         self._factor: Callable[[int], float] = lambda _: 1.0
@@ -200,7 +202,7 @@ class Trainee(pl.LightningModule):
             msg = f"the loss is no longer a number at step {self.steps_done}; lower the rate"
             raise ModelError(msg)
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        figure = self.job.recipe.judge(self.result(), self.job.validation, self.device)
+        figure = self.ballot.look(self.result(), self.device)
         self.points.append(Point(self.job.stage.name, self.steps_done, loss, rate, figure))
         self._judge()
 
@@ -224,11 +226,13 @@ class Trainee(pl.LightningModule):
         """Add the curve and the best weights."""
         checkpoint["points"] = [vars(point) for point in self.points]
         checkpoint["best"] = self.best
+        checkpoint["answers"] = [torch.from_numpy(one) for one in self.ballot.answers]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the curve and the best weights."""
         self.points = [Point(**point) for point in checkpoint["points"]]
         self.best = checkpoint["best"]
+        self.ballot.answers = [one.numpy() for one in checkpoint.get("answers", [])]
 
 
 @torch.no_grad()
@@ -284,6 +288,7 @@ def fit_stage(
         kept.load_state_dict(trainee.best)
     if trainer.is_global_zero:
         write_curves(trainee.points, folder, job.stage.name, job.recipe.yardstick.name)
+        trainee.ballot.write(folder, job.stage.name)
         save_weights(kept, finished)
         checkpoint.unlink(missing_ok=True)
     network.load_state_dict(kept.state_dict())

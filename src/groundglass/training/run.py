@@ -23,7 +23,8 @@ from groundglass.systems.recipes import (
     Source,
     TrainingData,
 )
-from groundglass.training.export import CHECK_SLICES, Origins, export_model, versions
+from groundglass.training.export import Origins, versions
+from groundglass.training.finish import finish_model
 from groundglass.training.fit import FitOptions, leads, train_network
 from groundglass.training.leak import (
     COPY_FROM,
@@ -88,6 +89,8 @@ class Run:
     """Models by ``full`` or ``fold-0`` and so on."""
     leak: str | None
     """What ``allow_leak`` let through."""
+    watched: dict[str, tuple[SliceItem, ...]] = field(default_factory=dict)
+    """What was looked at on the way and not trained on, by name of the model."""
 
 
 def train_run(
@@ -154,6 +157,7 @@ def train_run(
         entry = _train_one(recipe, parts, out / name, origins, options, on_progress)
         if entry is not None:
             run.entries[name] = entry
+            run.watched[name] = tuple(parts.watched)
     return run
 
 
@@ -188,7 +192,7 @@ def _watched(
             raise ValueError(msg)
         return _Parts(chosen, held)
     own = [item for item in items if item.split == "val" and item.annotator in recipe.annotators]
-    if own and recipe.watched_share > 0:
+    if own:
         return _Parts(chosen, own)
     return _Parts(*watched_part(chosen, recipe.watched_share, seed))
 
@@ -269,15 +273,14 @@ def _train_one(  # noqa: PLR0913, PLR0917 - the parts of a training
     )
     if not leads():
         return None
-    real = [recipe.prepared(item.read()) for item in parts.chosen[:CHECK_SLICES]]
-    return export_model(recipe, network, origins, folder, real)
+    return finish_model(recipe, network, parts.chosen, parts.watched, origins, folder)
 
 
 def _validation(
     recipe: Recipe, watched: Sequence[SliceItem], options: RunOptions
 ) -> Sequence[Source]:
     """Return the sources to look at on the way."""
-    if recipe.leak is None and recipe.watched_share <= 0:
+    if not watched:
         return ()
     return recipe.sources(0, TrainingData(watched, None, options.seed), nn.Identity())
 

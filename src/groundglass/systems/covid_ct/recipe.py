@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,23 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from groundglass.core.scan import Intensity
 from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.metrics import roc_auc
 from groundglass.models.card import Fit, Preparation, Scale, Task
 from groundglass.models.familiar import Familiarity
 from groundglass.systems.answers import answers_of
+from groundglass.systems.calibration import fit_temperature
 from groundglass.systems.covid_ct.network import (
     IMAGENET_MEAN,
     IMAGENET_SD,
     DenseNetClassifier,
     NetworkConfig,
 )
+from groundglass.systems.covid_ct.vote import vote_rows
 from groundglass.systems.learn_familiar import learn_familiarity
 from groundglass.systems.picture_batches import picture_source, predicted
-from groundglass.systems.pictures import slice_input
+from groundglass.systems.pictures import FLIPS, input_of, slice_input
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 LABELS = ("other", "COVID-19")
@@ -75,12 +78,13 @@ class ClassRecipe:
         What goes onto the card.
     """
 
+    config: Any
     annotators = ("doctor",)
     precision = "32-true"
     half_storage = False
     watched_share = 0.0
     leak = None
-    patience = None
+    patience: int | None = None
     gradient_clip: float | None = None
     yardstick = Yardstick("AUC")
 
@@ -88,8 +92,30 @@ class ClassRecipe:
         self.system, self.epochs, self.batch_size, self.facts = system, epochs, batch, facts
 
     def exported(self, network: nn.Module) -> nn.Module:
-        """Return the network with probabilities; with features and attention if it can."""
-        return answers_of(network)
+        """Return the network with probabilities; with features and attention if it can.
+
+        Logits are divided by the temperature where the settings have one.
+        """
+        return answers_of(network, getattr(self.config, "temperature", 1.0))
+
+    @torch.no_grad()
+    def calibrated(self, network: nn.Module, items: Sequence[SliceItem]) -> ClassRecipe:
+        """Return the recipe with the temperature that fits pictures not trained on.
+
+        The recipe itself where its settings have none, or pictures of both classes lack.
+        """
+        labels = np.array([int(item.target or 0) for item in items])
+        if not hasattr(self.config, "temperature") or len(set(labels.tolist())) < 2:
+            return self
+        views = [FLIPS[view] for view in self.facts.preparation.views]
+        logits = []
+        for item in items:
+            one = torch.from_numpy(self.prepared(item.read()))
+            seen = torch.stack([one.flip(axes) for axes in views])
+            logits.append(network(seen).mean(0).numpy())
+        temperature = round(fit_temperature(np.array(logits), labels), 3)
+        made: Callable[[Any], ClassRecipe] = type(self)
+        return made(replace(self.config, temperature=temperature))
 
     def prepared(self, one: Slice) -> NDArray[np.float32]:
         """Return the network's input for one slice."""
@@ -119,14 +145,33 @@ class ClassRecipe:
     def finish(self, network: nn.Module, data: TrainingData) -> None:
         """Do nothing after the stage."""
 
+    def input_of_kept(self, planes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the network's input for what a source holds of one picture."""
+        return input_of(planes, Intensity.DISPLAY, self.facts.preparation)
+
+    def answered(
+        self, network: nn.Module, sources: Sequence[Source], device: Any
+    ) -> NDArray[np.float32]:
+        """Return logits over the only source, (pictures, 2), as the card's views average them."""
+        preparation = self.facts.preparation
+        return predicted(
+            network,
+            sources[0],
+            preparation,
+            device,
+            views=preparation.views,
+            take=self.input_of_kept,
+        )
+
+    def judged(self, answers: NDArray[np.float32], sources: Sequence[Source]) -> float | None:
+        """Return the AUC of answers; ``None`` without pictures of both classes."""
+        targets = sources[0].targets
+        assert targets is not None
+        return roc_auc(targets, answers[:, 1] - answers[:, 0])
+
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
-        """Return the AUC over sources; ``None`` without pictures of both classes."""
-        if not sources:
-            return None
-        source = sources[0]
-        assert source.targets is not None
-        logits = predicted(network, source, self.facts.preparation, device)
-        return roc_auc(source.targets, logits[:, 1] - logits[:, 0])
+        """Return the figure of answers over sources; ``None`` without any."""
+        return self.judged(self.answered(network, sources, device), sources) if sources else None
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the entropy of the right classes, the mean of the batch."""
@@ -210,6 +255,7 @@ class PublishedRecipe(ClassRecipe):
     preset = "published"
     average_decay = None
     familiarity = staticmethod(familiarity_of)
+    votes = staticmethod(vote_rows)
 
     def __init__(self, config: PublishedConfig | None = None) -> None:
         self.config = config = config or PublishedConfig()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from groundglass.metrics import roc_auc
+
 VOTERS = 10
 """Epochs, or views, that vote together."""
 
@@ -63,6 +65,40 @@ def probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(shifted / shifted.sum(-1, keepdims=True), np.float64)
 
 
-def last_vote(votes: Sequence[Vote]) -> Vote | None:
-    """Return the vote that is reported: the last complete one."""
-    return votes[-1] if votes else None
+def vote_rows(
+    answers: Sequence[NDArray[np.floating]], targets: NDArray[np.floating]
+) -> list[dict[str, float | int | None]]:
+    """Return the figures of the vote of each complete group of ten passes.
+
+    Counted as in the published scripts, where class 1 is the other pictures: five of ten call
+    COVID-19.
+
+    Parameters
+    ----------
+    answers : sequence of ndarray
+        (pictures, 2) logits of other and COVID-19, one array a pass.
+    targets : ndarray
+        (pictures,) 1 for COVID-19.
+    """
+    if len(answers) == 0:
+        return []
+    other = probabilities(np.stack(answers))[..., 0]
+    truth = np.asarray(targets) == 0
+    return [
+        {
+            "first_pass": vote.first,
+            "last_pass": vote.first + VOTERS - 1,
+            "pictures": int(truth.size),
+            "accuracy": float(np.mean((vote.classes == 1) == truth)),
+            "auc": roc_auc(truth, vote.scores),
+            "f1_noncovid": _f1(truth, vote.classes == 1),
+            "f1_covid": _f1(~truth, vote.classes == 0),
+        }
+        for vote in ten_vote((other > 0.5).astype(np.int64), other)
+    ]
+
+
+def _f1(truth: NDArray[np.bool_], called: NDArray[np.bool_]) -> float | None:
+    """Return 2 TP / (2 TP + FP + FN); ``None`` where there is none, called or true."""
+    total = int(truth.sum() + called.sum())
+    return 2 * int((truth & called).sum()) / total if total else None

@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 
 from groundglass.datasets.slices import Slice
 from groundglass.errors import ModelError
-from groundglass.metrics import roc_auc
 from groundglass.models.card import Preparation, Scale, Task
 from groundglass.systems.covid_ct.recipe import ClassRecipe, classes_of
 from groundglass.systems.covid_ctset.network import (
@@ -136,16 +135,15 @@ class CtsetRecipe(ClassRecipe):
         rows = [cos * wide, -sin * wide, shift[0], sin * tall, cos * tall, shift[1]]
         return torch.stack(rows, 1).view(-1, 2, 3)
 
-    def judge(self, network: nn.Module, sources: Sequence[Source], device: object) -> float | None:
-        """Return the AUC over sources."""
-        if not sources:
+    def input_of_kept(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a source holds: the slices as the network reads them."""
+        return planes
+
+    def judged(self, answers: NDArray[np.float32], sources: Sequence[Source]) -> float | None:
+        """Return the AUC of answers; ``None`` where they are all the same."""
+        if answers_are_constant(torch.from_numpy(answers)):
             return None
-        (source,) = sources
-        assert source.targets is not None
-        logits = _logits(network, source, device)
-        if answers_are_constant(torch.from_numpy(logits)):
-            return None
-        return roc_auc(source.targets, logits[:, 1] - logits[:, 0])
+        return super().judged(answers, sources)
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the entropy of the right classes; dead heads are drawn anew before.
@@ -201,16 +199,3 @@ class OursRecipe(CtsetRecipe):
 
 def _input(preparation: Preparation, one: Slice) -> NDArray[np.float32]:
     return input_of(planes_of(one, 1), one.intensity, preparation)
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, source: Source, device: object) -> NDArray[np.float32]:
-    """Return logits of slices as the network reads them."""
-    training = network.training
-    network.eval()
-    found = [
-        network(torch.from_numpy(source.stacks[row])[None].to(device)).float().cpu().numpy()
-        for row in range(len(source.stacks))
-    ]
-    network.train(training)
-    return np.concatenate(found)

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from groundglass.datasets.slices import Slice
 from groundglass.models.card import Fit, Preparation, Scale
-from groundglass.systems.answers import answers_of
 from groundglass.systems.backbones import Backbone
 from groundglass.systems.covid_ct.network import (
     SELF_TRANS_MEAN,
@@ -66,8 +65,13 @@ class OursConfig:
     """Height and width of the network's input; the picture is padded to a square, not cut."""
     average_decay: float = 0.99
     """Decay of the running average of the weights that is kept."""
+    patience: int = 20
+    """Passes without a better AUC of the validation pictures after which training ends; the best
+    weights are kept."""
+    watched_share: float = 0.15
+    """Share of the sources that is watched where the data set has no part ``val``."""
     temperature: float = 1.0
-    """What logits are divided by; fitted on validation pictures, 1 for nothing."""
+    """What logits are divided by; fitted on validation pictures in training, 1 for nothing."""
 
 
 class OursRecipe(ClassRecipe):
@@ -88,6 +92,8 @@ class OursRecipe(ClassRecipe):
     def __init__(self, config: OursConfig | None = None) -> None:
         self.config = config = config or OursConfig()
         self.average_decay: float | None = config.average_decay
+        self.patience = config.patience
+        self.watched_share = config.watched_share
         preparation = Preparation(
             Scale.BYTES,
             PICTURE_WINDOW_HU,
@@ -104,10 +110,6 @@ class OursRecipe(ClassRecipe):
     def network(self) -> nn.Module:
         """Return a new network."""
         return DenseNetClassifier(self.config.network)
-
-    def exported(self, network: nn.Module) -> nn.Module:
-        """Return the network with calibrated probabilities, features and attention."""
-        return answers_of(network, self.config.temperature)
 
     def pretrained(self) -> nn.Module:
         """Return the network with ImageNet weights and a new head."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from groundglass.datasets.slices import Slice
+from groundglass.imaging.tone import resized
 from groundglass.models.card import Fit, Preparation, Scale, Task
-from groundglass.systems.answers import answers_of
 from groundglass.systems.covid_ct.ours.network import SmallClassifier
 from groundglass.systems.covid_ct.recipe import LABELS, LIMITS, ClassRecipe, familiarity_of
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, toned
@@ -27,14 +28,14 @@ TONES = 200.0
 """What tones are multiplied by where they are kept as bytes."""
 GENTLE = AugmentConfig(
     rotation_degrees=12.0,
-    zoom=(0.8, 1.5),
-    aspect=0.3,
-    shift=0.1,
+    zoom=(0.85, 1.35),
+    aspect=0.25,
+    shift=0.07,
     gamma=0.25,
     gain=0.1,
-    cutout=0.2,
-    blur=0.4,
-    noise=0.04,
+    cutout=0.1,
+    blur=0.3,
+    noise=0.03,
 )
 
 
@@ -48,7 +49,7 @@ class SmallConfig:
     """Ranges of the random changes; pictures are upright and only mirrored left to right."""
     dropout: float = 0.3
     """Share of the means dropped in training."""
-    epochs: int = 30
+    epochs: int = 100
     """Passes over the pictures."""
     batch: int = 24
     """Pictures of a step."""
@@ -56,22 +57,27 @@ class SmallConfig:
     """Height and width at which pictures are kept, padded to a square."""
     side_px: int = 192
     """Height and width of the network's input; a multiple of 32."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     """Highest learning rate of AdamW for the head."""
-    encoder_rate: float = 0.5
+    encoder_rate: float = 1.0
     """Share of it for the encoder."""
     weight_decay: float = 0.05
     """Decoupled weight decay."""
     warm_up_steps: int = 40
     """Steps in which the rate rises; it falls by half a cosine to 0.5 % of its height."""
-    mixup: float = 0.1
+    mixup: float = 0.2
     """Parameter of the Beta distribution by which two pictures are mixed; 0 not to mix."""
     smoothing: float = 0.05
     """What the wanted probabilities are away from 0 and 1."""
     average_decay: float = 0.99
     """Decay of the running average of the weights that is kept."""
+    patience: int = 30
+    """Passes without a better AUC of the validation pictures after which training ends; the best
+    weights are kept."""
+    watched_share: float = 0.15
+    """Share of the sources that is watched where the data set has no part ``val``."""
     temperature: float = 1.0
-    """What logits are divided by; fitted on validation pictures, 1 for nothing."""
+    """What logits are divided by; fitted on validation pictures in training, 1 for nothing."""
 
 
 class SmallRecipe(ClassRecipe):
@@ -90,6 +96,8 @@ class SmallRecipe(ClassRecipe):
     def __init__(self, config: SmallConfig | None = None) -> None:
         self.config = config = config or SmallConfig()
         self.average_decay: float | None = config.average_decay
+        self.patience = config.patience
+        self.watched_share = config.watched_share
         facts = Facts(
             task=Task.CLASSES,
             summary="Likeness of one picture or slice to COVID-19 pictures of publications.",
@@ -126,10 +134,6 @@ class SmallRecipe(ClassRecipe):
         network.load_state_dict({**own, **body})
         return network
 
-    def exported(self, network: nn.Module) -> nn.Module:
-        """Return the network with calibrated probabilities, features and attention."""
-        return answers_of(network, self.config.temperature)
-
     def sources(
         self,
         stage: int,  # noqa: ARG002
@@ -147,10 +151,10 @@ class SmallRecipe(ClassRecipe):
         tones = slice_input(one, Preparation(Scale.TONE, None, (side, side), fit=Fit.PAD))
         return np.clip(np.rint(tones * TONES), 0, 255).astype(np.uint8)
 
-    def judge(self, network: nn.Module, sources: Sequence[Source], device: object) -> float | None:
-        """Return nothing: no picture is looked at on the way."""
-        del network, sources, device
-        return None
+    def input_of_kept(self, planes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the network's input for the tones that are kept of one picture."""
+        tones = planes[0].astype(np.float32) / np.float32(TONES)
+        return resized(tones, self.facts.preparation.size)[None]
 
     def batch(
         self,
