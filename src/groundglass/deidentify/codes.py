@@ -10,9 +10,8 @@ from typing import cast
 from pydicom.dataset import Dataset
 
 from groundglass.deidentify.words import REMOVED, harmless
+from groundglass.writers.codes import SCHEME, known_codes
 
-OWN_SCHEME = "99GROUNDGLASS"
-"""Coding scheme designator of this program's own codes."""
 UNKNOWN_CODE = "unknown"
 """Code value put in place of one that no public list holds."""
 SUBJECT_CODES = frozenset(
@@ -25,7 +24,10 @@ _SHORT = re.compile(r"[A-Za-z]{0,4}-?\d{0,5}")
 
 @cache
 def public_codes() -> Mapping[tuple[str, str], str]:
-    """Return the meaning of every code that DICOM's context groups use, by scheme and value."""
+    """Return the meaning of every code of DICOM's context groups and of our own objects.
+
+    The keys are scheme and value.
+    """
     from pydicom.sr._concepts_dict import concepts  # noqa: PLC0415 - large, needed for few files
     from pydicom.sr._snomed_dict import mapping  # noqa: PLC0415
 
@@ -41,7 +43,7 @@ def public_codes() -> Mapping[tuple[str, str], str]:
         if ("SCT", new) in found:
             found["SRT", old] = found["SCT", new]
             found["SNM3", old] = found["99SDM", old] = found["SCT", new]
-    return found
+    return {**found, **known_codes()}
 
 
 def is_coded(item: Dataset) -> bool:
@@ -63,7 +65,7 @@ def clean_code(item: Dataset) -> bool:
     if meaning is None and _is_harmless_own(scheme, value, written):
         return False
     if meaning is None:
-        item.CodeValue, item.CodingSchemeDesignator = UNKNOWN_CODE, OWN_SCHEME
+        item.CodeValue, item.CodingSchemeDesignator = UNKNOWN_CODE, SCHEME
         item.CodeMeaning = REMOVED
         for keyword in ("LongCodeValue", "URNCodeValue", "CodingSchemeVersion"):
             if keyword in item:
@@ -77,7 +79,7 @@ def clean_code(item: Dataset) -> bool:
 
 def _is_harmless_own(scheme: str, value: str, meaning: str) -> bool:
     """Return whether a private code says in terms of the field what it means."""
-    if scheme == OWN_SCHEME and value == UNKNOWN_CODE:
+    if scheme == SCHEME and value == UNKNOWN_CODE:
         return meaning == REMOVED
     known_scheme = scheme.startswith("99") and len(scheme) <= 16
     return known_scheme and harmless(meaning) and _SHORT.fullmatch(value) is not None

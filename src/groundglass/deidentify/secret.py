@@ -14,6 +14,7 @@ from pathlib import Path
 from pydicom._uid_dict import UID_dictionary
 
 from groundglass.errors import ExportError
+from groundglass.writers.codes import SCHEME_UID
 
 KEY_BYTES = 32
 """Length of a new key."""
@@ -52,10 +53,11 @@ class Pseudonyms:
     def uid(self, original: str) -> str:
         """Return what stands for a unique identifier, valid whatever the original looked like.
 
-        Identifiers that the standard gives out (SOP classes and the like) stand for themselves.
+        Identifiers that the standard gives out (SOP classes and the like) stand for themselves,
+        as does that of our coding scheme.
         """
         text = original.strip(" \0")
-        if is_standard_uid(text):
+        if is_public_uid(text):
             return text
         if text not in self.replaced:
             number = int.from_bytes(self.digest("uid", text)[:16], "big")
@@ -80,9 +82,12 @@ class Pseudonyms:
         return self.digest("check", "")[:8].hex()
 
 
-def is_standard_uid(text: str) -> bool:
-    """Return whether the standard gives out this identifier; one it cannot know is none."""
-    return text in UID_dictionary
+def is_public_uid(text: str) -> bool:
+    """Return whether the standard gives out this identifier, or it names our coding scheme.
+
+    One that the standard cannot know yet counts as none.
+    """
+    return text in UID_dictionary or text == SCHEME_UID
 
 
 def new_key() -> bytes:

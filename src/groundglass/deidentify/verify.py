@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from groundglass.deidentify.rules import Rule, RuleBook
-from groundglass.deidentify.secret import Pseudonyms, is_standard_uid
+from groundglass.deidentify.secret import Pseudonyms, is_public_uid
 from groundglass.deidentify.values import (
     DUMMIES,
     TEXT,
@@ -124,7 +124,7 @@ def _problem(dataset: Dataset, tag: int, vr: str, expected: Expected) -> str | N
 def _uid_problem(value: str, tag: int, names: Pseudonyms) -> str | None:
     for text in value.split("\\"):
         uid = text.strip(" \0")
-        if uid and tag != SOP_CLASS and uid not in names.issued and not is_standard_uid(uid):
+        if uid and tag != SOP_CLASS and uid not in names.issued and not is_public_uid(uid):
             return "identifier that was not given out here"
     return None
 

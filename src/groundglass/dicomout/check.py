@@ -15,13 +15,13 @@ from pydicom.uid import UID
 from pydicom.valuerep import format_number_as_ds
 
 from groundglass.core.results import CaseResult
-from groundglass.dicomout import codes
 from groundglass.dicomout.instance import IDENTITY
 from groundglass.dicomout.numbers import Group, Number
 from groundglass.dicomout.planes import on_grid, plane_of
 from groundglass.dicomout.seg import Segment
 from groundglass.dicomout.source import Source
 from groundglass.errors import ExportError
+from groundglass.writers import codes
 from groundglass.writers.figures import Illustrator
 
 DIGITS = 6

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from groundglass.core.provenance import Step
 from groundglass.core.results import CaseResult
-from groundglass.dicomout import codes
-from groundglass.dicomout.codes import Code
 from groundglass.dicomout.instance import software_version
+from groundglass.writers import codes
+from groundglass.writers.codes import Code
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from groundglass.dicomout import codes
-from groundglass.dicomout.codes import Code
+from groundglass.writers import codes
+from groundglass.writers.codes import Code
 from groundglass.writers.document import RegionPart, ResultDocument
 
 

@@ -12,9 +12,9 @@ from PIL import ImageFile
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
-from groundglass.dicomout import codes
 from groundglass.dicomout.instance import NOTICE, Series, blank_instance
 from groundglass.dicomout.source import Source, reference
+from groundglass.writers import codes
 
 NO_WEASYPRINT = "the report as PDF needs weasyprint: pip install 'groundglass[pdf]'"
 NO_PANGO = (

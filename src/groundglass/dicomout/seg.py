@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from groundglass.core.results import CONSOLIDATION, GROUND_GLASS, LEFT, RIGHT, CaseResult
-from groundglass.dicomout import codes
-from groundglass.dicomout.codes import Code
 from groundglass.dicomout.instance import MAKER, NOTICE, Series, new_uid, software_version
 from groundglass.dicomout.methods import Method, methods_of
 from groundglass.dicomout.source import Source
+from groundglass.writers import codes
+from groundglass.writers.codes import Code
 from groundglass.writers.figures import CONSOLIDATION_RGB, GROUND_GLASS_RGB, LEFT_RGB, RIGHT_RGB
 
 Mask = NDArray[np.bool_]

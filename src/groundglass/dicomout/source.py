@@ -20,13 +20,13 @@ from groundglass.core.geometry import Geometry
 from groundglass.core.orientation import to_canonical
 from groundglass.core.results import Labels
 from groundglass.core.scan import Scan
-from groundglass.dicomout import codes
 from groundglass.errors import ExportError, GroundglassError
 from groundglass.readers.dicom_file import load_header, quiet_pydicom
 from groundglass.readers.dicom_header import ImageHeader
 from groundglass.readers.dicom_order import Placement
 from groundglass.readers.options import ReadOptions
 from groundglass.readers.slice_files import placed_slices
+from groundglass.writers import codes
 
 SAME_PLACE_MM = 0.01
 """Distance of slice centres below which two slices are one."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundglass.core.results import CaseResult
-from groundglass.dicomout import codes
-from groundglass.dicomout.codes import Code
 from groundglass.dicomout.instance import MAKER, Series, new_uid, software_version
 from groundglass.dicomout.methods import Method, methods_of
 from groundglass.dicomout.numbers import Group, Number
 from groundglass.dicomout.source import Source
+from groundglass.writers import codes
+from groundglass.writers.codes import Code
 
 RANGES = "Range: lower and upper uncertainty are the distances to what "
 

@@ -1,7 +1,8 @@
-"""The codes of anatomy, findings, measurements and units that objects carry."""
+"""The codes of anatomy, findings, measurements and units that DICOM objects of ours carry."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,5 +91,12 @@ HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 SCORE = Code("{score}", "UCUM", "score")
 ONE = Code("1", "UCUM", "no units")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 BELOW = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 ABOVE = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+
+
+def known_codes() -> Mapping[tuple[str, str], str]:
+    """Return the meaning of every code that our objects carry, by scheme and value."""
+    named = [*globals().values(), *ZONES.values()]
+    return {(code.scheme, code.value): code.meaning for code in named if isinstance(code, Code)}
