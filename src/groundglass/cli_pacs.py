@@ -234,7 +234,7 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
     with _told():
         require_network("listening for studies")
         from groundglass.pacs import listen as node  # noqa: PLC0415
-        from groundglass.pacs.spool import Limits  # noqa: PLC0415
+        from groundglass.pacs.study import Limits  # noqa: PLC0415
 
         tls = _tls(tls_cert, tls_key, tls_ca)
         titles, peers = node.read_callers(allow or [])
@@ -284,7 +284,8 @@ def retry(
     """Put studies that failed back into the queue."""
     with _told():
         from groundglass.errors import PacsError  # noqa: PLC0415
-        from groundglass.pacs.spool import Spool, State, digest  # noqa: PLC0415
+        from groundglass.pacs.spool import Spool  # noqa: PLC0415
+        from groundglass.pacs.study import State, digest  # noqa: PLC0415
 
         queue = Spool(spool)
         keys = queue.keys(State.FAILED) if study == "all" else [study]

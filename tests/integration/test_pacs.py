@@ -17,7 +17,9 @@ from groundglass.errors import PacsError
 from groundglass.pacs import ask
 from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
 from groundglass.pacs.receive import Receiver, start_server
-from groundglass.pacs.spool import Limits, Spool, State
+from groundglass.pacs.spool import Spool
+from groundglass.pacs.study import Limits, State
+from groundglass.pacs.work import Plan, Worker
 from tests.pacs_nodes import (
     PASSWORD,
     USER,
@@ -101,6 +103,10 @@ def test_a_full_spool_says_so_and_keeps_the_rest(tmp_path: Path) -> None:
         with pytest.raises(PacsError, match=r"stored 4 of 6 objects \(2 x status 0xA700\)"):
             ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
         assert node.count() == 4
+        assert not Worker(node.spool, Plan(quiet_seconds=0.0)).step()
+        (key,) = node.spool.keys(State.FAILED)
+        reason = node.spool.note(key, State.FAILED).reason
+        assert reason == "images of it were refused for want of room; send it again"
 
 
 def test_a_full_disk_says_so_and_keeps_the_rest(tmp_path: Path) -> None:

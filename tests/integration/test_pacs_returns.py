@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from groundglass.pacs import ask
 from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
-from groundglass.pacs.spool import State
+from groundglass.pacs.study import State
 from groundglass.phantom import Chest
 from groundglass.phantom_dicom import write_series
 from tests.pacs_nodes import (

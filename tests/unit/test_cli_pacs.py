@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from groundglass.cli import app
-from groundglass.pacs.spool import Instance, Limits, Spool, State
+from groundglass.pacs.spool import Spool
+from groundglass.pacs.study import Instance, Limits, State
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 STUDY = "1.2.826.0.1.77"

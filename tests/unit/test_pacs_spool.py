@@ -17,15 +17,8 @@ from groundglass.pacs.listen import Listen, listen, read_callers
 from groundglass.pacs.nodes import Login, Peer, Web, parse_node, require_ae
 from groundglass.pacs.receive import parse_instance
 from groundglass.pacs.rules import Rules, SeriesFacts, decide, read_rules
-from groundglass.pacs.spool import (
-    FullError,
-    Instance,
-    Limits,
-    Spool,
-    State,
-    digest,
-    spool_summary,
-)
+from groundglass.pacs.spool import Spool, spool_summary
+from groundglass.pacs.study import FullError, Instance, Limits, State, digest
 from groundglass.pacs.work import Plan, Worker
 from tests.series import block, make_slices
 
@@ -114,6 +107,43 @@ def test_what_a_kill_left_is_taken_up_again(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".part-*"))
 
 
+def test_a_study_that_was_coming_in_when_the_node_was_killed_is_not_taken_for_whole(
+    tmp_path: Path,
+) -> None:
+    spool = filled(tmp_path, ())
+    spool.add(instance(1), "SENDER", "", first=True)
+    spool.add(instance(2), "SENDER", "")
+    again = Spool(tmp_path, spool.limits)
+    again.recover()
+    assert not Worker(again, Plan(quiet_seconds=0.0)).step()
+    note = again.note(KEY, State.FAILED)
+    assert note.reason == "the listener was stopped while the study came in; send it again"
+    again.add(instance(3), "SENDER", "", first=True)
+    again.set_down(KEY, time.time())
+    note = again.note(KEY, State.INCOMING)
+    assert (note.broken_at, note.open, note.reason) == (None, 0, "")
+    assert images(again, State.INCOMING) == 3
+
+
+def test_the_quiet_time_begins_anew_with_the_node(tmp_path: Path) -> None:
+    spool = filled(tmp_path)
+    os.utime(spool.path(KEY, State.INCOMING) / "touched", (1.0, 1.0))
+    spool.recover()
+    assert spool.idle_seconds(KEY) < 60
+    assert spool.note(KEY, State.INCOMING).broken_at is None
+
+
+def test_what_is_noted_late_makes_no_second_study(tmp_path: Path) -> None:
+    spool = filled(tmp_path)
+    spool.move(KEY, State.INCOMING, State.READY)
+    spool.drop(KEY, "the connection was lost")
+    spool.set_down(KEY, time.time())
+    with pytest.raises(OSError, match="No such file"):
+        spool.change(KEY, State.INCOMING, reason="late")
+    assert [row[:2] for row in spool.overview()] == [(KEY, State.READY)]
+    assert spool.note(KEY, State.READY).broken_at is None
+
+
 def test_two_listeners_do_not_share_a_folder(tmp_path: Path) -> None:
     handle = Spool(tmp_path).lock()
     with pytest.raises(PacsError, match="another listener"):
@@ -164,7 +194,7 @@ def test_a_failed_return_is_tried_again_without_analyzing(tmp_path: Path) -> Non
 def test_a_study_whose_connection_broke_waits_to_be_sent_again(tmp_path: Path) -> None:
     spool = filled(tmp_path)
     worker = Worker(spool, Plan(quiet_seconds=0.0))
-    spool.change(KEY, State.INCOMING, broken_at=time.time())
+    spool.drop(KEY, "the connection was lost")
     assert not worker.step()
     assert "send it again" in spool.note(KEY, State.FAILED).reason
     spool.add(instance(2), "SENDER", "")
@@ -258,6 +288,15 @@ def test_an_analysis_that_never_answers_is_given_up(tmp_path: Path) -> None:
     worker.step()
     assert "ended 5 times without an answer" in spool.note(key, State.FAILED).reason
     assert worker.runs == 0
+
+
+def test_an_analysis_ended_by_somebody_else_is_tried_again(tmp_path: Path) -> None:
+    spool, key = ct_study(tmp_path)
+    Analysis(spool, Plan(quiet_seconds=0.0), -9).step()
+    note = spool.note(key, State.READY)
+    assert note.reason == "the analysis was ended by signal 9 and is tried again"
+    assert note.attempts == 1
+    assert note.not_before > time.time()
 
 
 def test_an_analysis_is_stopped_and_taken_up_again(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from groundglass.errors import PacsError
 from groundglass.pacs.nodes import Peer, Tls, is_loopback, parse_peer, require_ae
 from groundglass.pacs.receive import Receiver, start_server
 from groundglass.pacs.rules import read_rules
-from groundglass.pacs.spool import Limits, Spool
+from groundglass.pacs.spool import Spool
+from groundglass.pacs.study import Limits
 from groundglass.pacs.work import Plan, Worker
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from groundglass.pacs.nodes import Tls
-from groundglass.pacs.spool import FullError, Instance, Spool, State
+from groundglass.pacs.spool import Spool
+from groundglass.pacs.study import FullError, Instance
 from groundglass.readers.dicom_file import quiet_pydicom
 
 logger = logging.getLogger(__name__)
@@ -50,34 +51,37 @@ class Receiver:
         if instance is None:
             return OK
         sender = str(event.assoc.requestor.ae_title).strip()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._mutex:
+            _, carried = self._carried.setdefault(id(event.assoc), (time.time(), set()))
         try:
-            key = self.spool.add(instance, sender, datetime.now(UTC).isoformat(timespec="seconds"))
+            key = self.spool.add(instance, sender, now, first=instance.key not in carried)
         except (FullError, OSError) as error:
             why = "the limit is reached" if isinstance(error, FullError) else "the disk failed"
             logger.warning("no room for study %s: %s", instance.key, why)
+            self._lose(instance.key)
             return NO_RESOURCES
-        with self._mutex:
-            self._carried.setdefault(id(event.assoc), (time.time(), set()))[1].add(key)
+        carried.add(key)
         return OK
+
+    def _lose(self, key: str) -> None:
+        try:
+            self.spool.lose(key, "images of it were refused for want of room")
+        except OSError:
+            logger.warning("no room to note that study %s is not whole", key)
 
     def on_release(self, event: Any) -> None:
         """Note that a sender finished in good order."""
         started, keys = self._pop(event)
         for key in keys:
-            state = self.spool.find(key)
-            if state is not State.INCOMING:
-                continue
-            broken_at = self.spool.note(key, state).broken_at
-            if broken_at is not None and started > broken_at:
-                self.spool.change(key, state, broken_at=None)
+            self.spool.set_down(key, started)
 
     def on_close(self, event: Any) -> None:
         """Note what was being carried when a connection ended without a release."""
         _, keys = self._pop(event)
         for key in keys:
-            if self.spool.find(key) is State.INCOMING:
-                logger.warning("the connection was lost while study %s came in", key)
-                self.spool.change(key, State.INCOMING, broken_at=time.time())
+            logger.warning("the connection was lost while study %s came in", key)
+            self.spool.drop(key, "the connection was lost while the study came in")
 
     def _pop(self, event: Any) -> tuple[float, set[str]]:
         with self._mutex:

@@ -21,95 +21,16 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from hashlib import sha256
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from groundglass.core.serial import from_json, to_json
 from groundglass.errors import PacsError
+from groundglass.pacs.study import FullError, Instance, Limits, Note, State
 
 INSTANCES, LATE, NOTE, TOUCHED = "instances", "late", "study.json", "touched"
 _PART = ".part-"
-
-
-class State(StrEnum):
-    """Where a study stands."""
-
-    INCOMING = "incoming"
-    READY = "ready"
-    WORKING = "working"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Note:
-    """What is known of a study besides its images."""
-
-    study_uid: str = ""
-    """Study Instance UID."""
-    sender_ae: str = ""
-    """AE title that sent it."""
-    received: str = ""
-    """When its first image came, ISO 8601."""
-    broken_at: float | None = None
-    """When a connection was lost that carried it; ``None`` if none was, or it was sent again."""
-    attempts: int = 0
-    """How often an analysis was begun."""
-    result: str | None = None
-    """Folder of the finished result; ``None`` before."""
-    sends: int = 0
-    """How often returning the result failed."""
-    not_before: float = 0.0
-    """Time before which nothing more is tried."""
-    reason: str = ""
-    """Why it is where it is."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a sender may fill."""
-
-    instances: int = 10_000
-    """Most instances of a study."""
-    bytes: int = 16 * 2**30
-    """Most bytes of a study."""
-    reserve_bytes: int = 2**30
-    """Space that is left free on the disk."""
-
-
-class FullError(Exception):
-    """There is no room for an instance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One object that came in."""
-
-    study_uid: str
-    """Study Instance UID."""
-    series_uid: str
-    """Series Instance UID."""
-    sop_uid: str
-    """SOP Instance UID."""
-    data: bytes
-    """The file."""
-
-    @property
-    def key(self) -> str:
-        """The key of its study."""
-        return digest(self.study_uid)
-
-    @property
-    def place(self) -> Path:
-        """Where it lies among the instances of its study."""
-        return Path(digest(self.series_uid)) / f"{digest(self.sop_uid)}.dcm"
-
-
-def digest(uid: str) -> str:
-    """Return a short name for a UID that tells nothing of it."""
-    return sha256(uid.encode()).hexdigest()[:20]
 
 
 class Spool:
@@ -121,12 +42,17 @@ class Spool:
         Its folder; made if missing, for the user alone.
     limits : Limits
         What a sender may fill.
+
+    Attributes
+    ----------
+    mutex : RLock
+        Held while a study is looked at and changed in one.
     """
 
     def __init__(self, root: Path, limits: Limits | None = None) -> None:
         self.root = root
         self.limits = limits or Limits()
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
         self._sizes: dict[str, tuple[int, int]] = {}
         for state in State:
             (root / state).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,6 +90,13 @@ class Spool:
             part.unlink(missing_ok=True)
         for part in self.root.glob(f"*/*/{_PART}*"):
             part.unlink(missing_ok=True)
+        for state in State:
+            for key in self.keys(state):
+                if self.note(key, state).open:
+                    self.change(key, state, open=0)
+                    self.lose(key, "the listener was stopped while the study came in")
+        for key in self.keys(State.INCOMING):
+            (self.path(key, State.INCOMING) / TOUCHED).touch()
         left = self.keys(State.WORKING)
         for key in left:
             self.move(key, State.WORKING, State.READY)
@@ -184,7 +117,7 @@ class Spool:
 
     def move(self, key: str, old: State, new: State, **changes: object) -> None:
         """Take a study from one state to another, with changes of its note first."""
-        with self._mutex:
+        with self.mutex:
             if changes:
                 self.change(key, old, **changes)
             self.path(key, old).rename(self.path(key, new))
@@ -201,12 +134,12 @@ class Spool:
 
     def change(self, key: str, state: State, **changes: object) -> Note:
         """Change the note of a study, as a whole or not at all, and return it."""
-        with self._mutex:
+        with self.mutex:
             note = replace(self.note(key, state), **changes)  # type: ignore[arg-type]
             _write(self.path(key, state) / NOTE, to_json(note).encode())
             return note
 
-    def add(self, instance: Instance, sender_ae: str, received: str) -> str:
+    def add(self, instance: Instance, sender_ae: str, received: str, *, first: bool = False) -> str:
         """Keep an instance; return the key of its study once it is safely on disk.
 
         An instance that is there already is not written again. Images of a study that was already
@@ -220,6 +153,9 @@ class Spool:
             AE title of the sender.
         received : str
             Now, ISO 8601.
+        first : bool
+            Whether it is the first of its study on a connection; noted before it is kept, so that
+            a kill in the middle of a study is known afterwards. ``set_down`` ends it.
 
         Raises
         ------
@@ -229,19 +165,62 @@ class Spool:
             If writing fails otherwise.
         """
         key = instance.key
-        with self._mutex:
+        with self.mutex:
             folder, among = self._room_for(instance)
             target = folder / among / instance.place
-            if not (folder / INSTANCES / instance.place).exists() and not target.exists():
+            if (folder / INSTANCES / instance.place).exists() or target.exists():
+                self._carry(folder, Note(instance.study_uid, sender_ae, received), first=first)
+            else:
                 self._require_room(key, folder, len(instance.data))
-                _write(target, instance.data)
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with _part(target, instance.data) as part:
+                    self._carry(folder, Note(instance.study_uid, sender_ae, received), first=first)
+                    part.replace(target)
                 count, size = self._size(key, folder)
                 self._sizes[key] = (count + 1, size + len(instance.data))
-            if not (folder / NOTE).exists():
-                note = Note(instance.study_uid, sender_ae, received)
-                _write(folder / NOTE, to_json(note).encode())
             (folder / TOUCHED).touch()
         return key
+
+    def _carry(self, folder: Path, fresh: Note, *, first: bool) -> None:
+        """Note a study that is new, and a connection that begins to carry it."""
+        key, state = folder.name, State(folder.parent.name)
+        if not (folder / NOTE).exists():
+            _write(folder / NOTE, to_json(fresh).encode())
+        if first:
+            self.change(key, state, open=self.note(key, state).open + 1)
+
+    def set_down(self, key: str, started: float) -> None:
+        """Note that a connection has carried a study to its end.
+
+        What was lost before the connection started counts as sent again.
+        """
+        with self.mutex:
+            state = self.find(key)
+            if state is None:
+                return
+            note = self._one_less(key, state)
+            lost = note.broken_at if state is State.INCOMING else None
+            if lost is not None and started > lost:
+                self.change(key, state, broken_at=None, reason="")
+
+    def drop(self, key: str, why: str) -> None:
+        """Note that a connection was lost that carried a study."""
+        with self.mutex:
+            state = self.find(key)
+            if state is not None:
+                self._one_less(key, state)
+                self.lose(key, why)
+
+    def _one_less(self, key: str, state: State) -> Note:
+        return self.change(key, state, open=max(0, self.note(key, state).open - 1))
+
+    def lose(self, key: str, why: str) -> None:
+        """Note that images of a study that is coming in were lost: it is not whole until resent."""
+        with self.mutex:
+            if self.find(key) is State.INCOMING:
+                self.change(
+                    key, State.INCOMING, broken_at=time.time(), reason=f"{why}; send it again"
+                )
 
     def _room_for(self, instance: Instance) -> tuple[Path, str]:
         """Return the folder of an instance's study, and where in it the instance belongs."""
@@ -257,7 +236,8 @@ class Spool:
         closed = state is State.WORKING or note.result is not None
         if closed or (known and note.broken_at is None):
             return folder, LATE
-        self.move(key, state, State.INCOMING, reason="", attempts=0, not_before=0.0)
+        reason = "" if note.broken_at is None else note.reason
+        self.move(key, state, State.INCOMING, reason=reason, attempts=0, not_before=0.0)
         return incoming, INSTANCES
 
     def _size(self, key: str, folder: Path) -> tuple[int, int]:
@@ -332,7 +312,7 @@ class Spool:
             if time.time() - _age(self.path(key, State.DONE)) > seconds
         ]
         for key in old:
-            with self._mutex:
+            with self.mutex:
                 shutil.rmtree(self.path(key, State.DONE), ignore_errors=True)
         return len(old)
 
@@ -356,17 +336,22 @@ def _age(path: Path) -> float:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file that is whole as soon as it has its name."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _part(path, data) as part:
+        part.replace(path)
+
+
+@contextmanager
+def _part(path: Path, data: bytes) -> Iterator[Path]:
+    """Write a file under another name beside its own; gone unless it is renamed."""
     part = path.parent / f"{_PART}{secrets.token_hex(6)}"
     try:
         with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
+        yield part
+    finally:
         part.unlink(missing_ok=True)
-        raise
 
 
 def spool_summary(spool: Spool) -> str:

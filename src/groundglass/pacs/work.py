@@ -23,7 +23,8 @@ from groundglass.pacs.nodes import Peer, Tls
 from groundglass.pacs.receive import facts_of
 from groundglass.pacs.rules import Rules, SeriesFacts, decide
 from groundglass.pacs.send import send_files
-from groundglass.pacs.spool import INSTANCES, Note, Spool, State
+from groundglass.pacs.spool import INSTANCES, Spool
+from groundglass.pacs.study import Note, State
 from groundglass.readers.dicom_file import quiet_pydicom
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,9 @@ RETURNED = ("seg.dcm", "sr.dcm", "report.dcm")
 """What goes back to the sender, as far as it was made."""
 LEAST_RETURNED = 2
 """SEG and SR are always made; the PDF needs a library that may be missing."""
-INPUT = "input"
+INPUT, SCRATCH = "input", "scratch"
 _RETRY_SECONDS = (10.0, 60.0, 300.0, 900.0)
 _PR_SET_PDEATHSIG = 1
-NO_DICOM = "no DICOM was written"
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,14 @@ class Worker:
         """Decide about a study that has stopped growing."""
         note = self.spool.note(key, State.INCOMING)
         if note.broken_at is not None:
-            reason = "the connection was lost while the study came in; send it again"
-            self._move(key, State.INCOMING, State.FAILED, reason)
+            self._move(key, State.INCOMING, State.FAILED, note.reason)
             return
         decision = decide(list(series_facts(self.spool.path(key, State.INCOMING))), self.plan.rules)
         new = State.READY if decision.series else State.DONE
-        self._move(key, State.INCOMING, new, decision.reason)
+        with self.spool.mutex:
+            same = self.spool.note(key, State.INCOMING) == note
+            if same and self.spool.idle_seconds(key) >= self.plan.quiet_seconds:
+                self._move(key, State.INCOMING, new, decision.reason)
 
     def _move(self, key: str, old: State, new: State, reason: str, **changes: object) -> None:
         try:
@@ -156,7 +158,7 @@ class Worker:
         StudyError
             If it cannot be analyzed.
         _AgainError
-            If we were told to stop meanwhile.
+            If we were told to stop meanwhile, or somebody else ended it.
         """
         folder = self.spool.path(key, State.WORKING)
         if note.attempts >= self.plan.most_attempts:
@@ -166,22 +168,33 @@ class Worker:
         decision = decide(list(series_facts(folder)), self.plan.rules)
         if not decision.series:
             raise StudyError(decision.reason)
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         _gather(folder, decision.series)
         result = f"result-{note.attempts}-{int(time.time())}"
         for old in folder.glob("result-*"):
             shutil.rmtree(old, ignore_errors=True)
         code, said = self._run(folder / INPUT, folder / result)
-        shutil.rmtree(folder / INPUT, ignore_errors=True)
+        for left in (INPUT, SCRATCH):
+            shutil.rmtree(folder / left, ignore_errors=True)
         if self._stopped.is_set() and code != 0:
             self.spool.change(key, State.WORKING, attempts=note.attempts - 1)
             msg = "the listener was stopped"
             raise _AgainError(msg)
+        if code < 0:
+            msg = f"the analysis was ended by signal {-code} and is tried again"
+            raise _AgainError(msg, time.time() + _RETRY_SECONDS[0])
         if code != 0:
             raise StudyError(said or "the analysis failed without a word")
         return self.spool.change(key, State.WORKING, result=result)
 
     def _run(self, series: Path, out: Path) -> tuple[int, str]:
-        """Run one analysis; return its exit code and what it said last."""
+        """Run one analysis; return its exit code and what it said last.
+
+        What it writes on the way lies in the study's own folder, so that nothing of a patient is
+        left elsewhere if it is killed.
+        """
+        scratch = series.parent / SCRATCH
+        scratch.mkdir(mode=0o700)
         command = [sys.executable, "-m", "groundglass", "analyze", str(series), "-o", str(out)]
         if self.plan.config is not None:
             command += ["--config", str(self.plan.config)]
@@ -192,15 +205,15 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "GROUNDGLASS_OFFLINE": "1"},
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            env={**os.environ, "GROUNDGLASS_OFFLINE": "1", "TMPDIR": str(scratch)},
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
         )
         try:
             _, said = self._child.communicate(timeout=self.plan.most_seconds)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()
-            return -1, f"the analysis took longer than {self.plan.most_seconds:.0f} s"
+            return 1, f"the analysis took longer than {self.plan.most_seconds:.0f} s"
         finally:
             child, self._child = self._child, None
         lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -297,13 +310,15 @@ def _link(path: Path, other: Path) -> None:
         shutil.copyfile(path, other)
 
 
-def _death_signal() -> Callable[[], None]:
-    """Return what makes a child of ours die with us, prepared before the child is made."""
-    try:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-    except (OSError, AttributeError, TypeError):
-        return lambda: None
-    return lambda: prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM)) and None
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """Return what makes a child die with its parent, however that ends, where it is possible."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
 
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != parent:  # it is gone already
+            os._exit(1)
 
-_die_with_parent = _death_signal()
+    return prepare
