@@ -323,7 +323,7 @@ def kill_at_random(
     node: Node, chance: random.Random, span: float, count: int
 ) -> list[dict[str, Any]]:
     """Kill the node or its analysis; return what was killed, when, and how the queue stood."""
-    killed = []
+    killed: list[dict[str, Any]] = []
     while len(killed) < count:
         waited = chance.uniform(0.0, span)
         time.sleep(waited)
