@@ -17,6 +17,7 @@ from groundglass.cli_agreement import add_agreement
 from groundglass.cli_compare import add_compare
 from groundglass.cli_deidentify import add_deidentify
 from groundglass.cli_pacs import add_pacs
+from groundglass.cli_settings import read_settings, require_convention
 from groundglass.cli_train import add_bench
 from groundglass.sealed import sealed
 
@@ -183,7 +184,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - one parameter for each option
     _require_folder(out, as_json=as_json, dicom=dicom)
     options = _read_options(hu_offset, spacing, window)
     settings = _settings(config, infection, lobes, hu_offset, lung_method)
-    _require_convention(lungs, lungs_convention)
+    require_convention(lungs_convention, given=lungs is not None)
 
     from groundglass.cli_analyze import Request, run  # noqa: PLC0415 - keeps --help quick
 
@@ -236,18 +237,7 @@ def _settings(
 ) -> AnalyzeConfig:
     from dataclasses import replace  # noqa: PLC0415
 
-    from groundglass.core.serial import from_json  # noqa: PLC0415
-    from groundglass.pipeline import AnalyzeConfig  # noqa: PLC0415
-
-    settings = AnalyzeConfig()
-    if path is not None:
-        try:
-            settings = from_json(AnalyzeConfig, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            msg = f"the configuration cannot be read: {error.strerror}"
-            raise typer.BadParameter(msg) from error
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+    settings = read_settings(path)
     if infection is not None:
         settings = replace(settings, infection_method=infection.value)
     if lung_method is not None:
@@ -255,19 +245,6 @@ def _settings(
     if lobes is not None:
         settings = replace(settings, lobes=replace(settings.lobes, method=lobes.value))
     return settings if hu_offset is None else replace(settings, hu_offset=hu_offset)
-
-
-def _require_convention(lungs: Path | None, name: str | None) -> None:
-    if name is None:
-        return
-    from groundglass.lungs.external import Convention  # noqa: PLC0415
-
-    if lungs is None:
-        msg = "--lungs-convention says what the labels of --lungs mean; give both"
-        raise typer.BadParameter(msg)
-    if name not in set(Convention):
-        msg = f"--lungs-convention is one of {', '.join(Convention)}, found '{name}'"
-        raise typer.BadParameter(msg)
 
 
 @app.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich import box
@@ -13,16 +14,21 @@ from rich.text import Text
 
 from groundglass.console import complain, debugging, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress, Progress
+from groundglass.core.results import CaseResult
+from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status
-from groundglass.errors import GroundglassError
+from groundglass.errors import GroundglassError, ReadError
 from groundglass.followup.change import Change
 from groundglass.followup.compare import Comparison, compare
 from groundglass.followup.document import document
+from groundglass.followup.earlier import Earlier, match_earlier, read_earlier, restore
 from groundglass.followup.folder import check_folder, write_comparison
 from groundglass.followup.identity import Identity, read_identity, require_one_patient
 from groundglass.followup.page import signed, visit_name
 from groundglass.followup.register import Kind
-from groundglass.pipeline import analyze
+from groundglass.lungs.external import ExternalMasks
+from groundglass.lungs.from_file import read_lung_masks
+from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.read import read_scan
 from groundglass.writers import wording
 
@@ -47,6 +53,16 @@ class Request:
     """Replace an earlier comparison."""
     quiet: bool = False
     """Say nothing but errors."""
+    results: tuple[Path, ...] = ()
+    """Folders of earlier results, each of one of the scans."""
+    lungs: tuple[Path | None, ...] = ()
+    """Mask of the lungs or lobes of each scan; empty without any."""
+    lungs_convention: str | None = None
+    """Meaning of their labels."""
+    config: AnalyzeConfig = field(default_factory=AnalyzeConfig)
+    """Settings of the analyses that are made now."""
+    config_given: bool = False
+    """Whether the user named them."""
 
 
 def run(request: Request) -> int:
@@ -79,8 +95,12 @@ def run(request: Request) -> int:
 def _compare(request: Request, on_progress: OnProgress) -> Comparison:
     if request.out is not None:
         check_folder(
-            request.out, len(request.sources), force=request.force, sources=request.sources
+            request.out,
+            len(request.sources),
+            force=request.force,
+            sources=(*request.sources, *request.results, *(p for p in request.lungs if p)),
         )
+    earlier = [read_earlier(folder) for folder in request.results]
     identities: list[Identity] = []
     scans = []
     for source in request.sources:
@@ -88,7 +108,7 @@ def _compare(request: Request, on_progress: OnProgress) -> Comparison:
         identities.append(read_identity(source, scan.acquisition.series_uid))
         scans.append(scan)
     require_one_patient(identities, told=request.same_patient)  # before minutes of work
-    results = [analyze(scan, on_progress=on_progress) for scan in scans]
+    results = _results(request, scans, match_earlier(earlier, scans), on_progress)
     return compare(
         results,
         identities,
@@ -96,6 +116,42 @@ def _compare(request: Request, on_progress: OnProgress) -> Comparison:
         register=request.register,
         on_progress=on_progress,
     )
+
+
+def _results(
+    request: Request,
+    scans: Sequence[Scan],
+    earlier: Sequence[Earlier | None],
+    on_progress: OnProgress,
+) -> list[CaseResult]:
+    """Return the analysis of each scan: taken up where there is one, else made now."""
+    given = request.lungs or (None,) * len(scans)
+    if request.config_given and None not in earlier:
+        msg = "every scan has an earlier result, so --config would change nothing; leave it out"
+        raise ReadError(msg)
+    masks: list[ExternalMasks | None] = []
+    for number, (scan, past, path) in enumerate(zip(scans, earlier, given, strict=True), start=1):
+        if past is not None and path is not None:
+            msg = f"scan {number} has an earlier result and a mask; give one of them"
+            raise ReadError(msg)
+        masks.append(
+            None if path is None else read_lung_masks(path, scan, request.lungs_convention)
+        )
+    restored = [
+        None if past is None else restore(past, scan)
+        for scan, past in zip(scans, earlier, strict=True)
+    ]
+    return [
+        _analyzed(scan, request.config, mask, on_progress) if known is None else known
+        for scan, mask, known in zip(scans, masks, restored, strict=True)
+    ]
+
+
+def _analyzed(
+    scan: Scan, config: AnalyzeConfig, masks: ExternalMasks | None, on_progress: OnProgress
+) -> CaseResult:
+    lungs, lobes = (None, None) if masks is None else (masks.lungs, masks.lobes)
+    return analyze(scan, config, lungs=lungs, lobes=lobes, on_progress=on_progress)
 
 
 def _show(request: Request, comparison: Comparison, files: tuple[Path, ...]) -> None:
