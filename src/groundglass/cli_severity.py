@@ -21,13 +21,12 @@ from groundglass.datasets.patients import CLASSES
 from groundglass.datasets.spgc import read_spgc_train
 from groundglass.errors import ModelError
 from groundglass.evaluation.infection_tasks import (
-    SYSTEM,
     TaskOptions,
     infection_48,
     infection_638,
     infection_mosmed,
 )
-from groundglass.evaluation.patient_figures import class_table, confusion
+from groundglass.evaluation.patient_figures import calibration_table, class_table, confusion
 from groundglass.evaluation.patient_tasks import classes_task, grades_task, scores_task
 from groundglass.evaluation.severity_masks import Method, open_network
 from groundglass.evaluation.severity_published import patients_table
@@ -35,7 +34,9 @@ from groundglass.evaluation.tables import Cell, NumberTable, TaskResult, told, w
 from groundglass.models.card import Task
 from groundglass.models.catalogue import load_catalogue
 from groundglass.models.runtime import Model
+from groundglass.systems.identification_severity.statement import SYSTEM, WAYS
 from groundglass.systems.identification_severity.training_config import CONFIGS, PatientConfig
+from groundglass.systems.registry import system_named
 
 if TYPE_CHECKING:
     from groundglass.training.patient_run import PatientRun
@@ -48,8 +49,6 @@ INFECTION = {
 CLASSIFICATION = ("spgc", "ldct")
 TASKS = (*INFECTION, *CLASSIFICATION, "mosmed", "ctss")
 """Published tasks."""
-WAYS = ("vote", "mean", "attention")
-"""Ways of deciding a patient."""
 LIBRARIES = ("torch", "timm", "safetensors", "onnxscript")
 STOPPED = 130
 MOST_COLUMNS = 6
@@ -82,6 +81,7 @@ class TaskRequest:
 def run_task(request: TaskRequest, *, as_json: bool) -> int:
     """Measure a task, show or print, return the exit code."""
     if request.system != SYSTEM:
+        _require_known(request.system)
         msg = f"--task is for {SYSTEM}; {request.system} has none"
         raise typer.BadParameter(msg)
     if request.task not in TASKS:
@@ -100,6 +100,13 @@ def run_task(request: TaskRequest, *, as_json: bool) -> int:
     else:
         show_result(found, files)
     return 0
+
+
+def _require_known(name: str) -> None:
+    try:
+        system_named(name, "evaluate")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _measured(request: TaskRequest, on_progress: OnProgress) -> TaskResult:
@@ -232,8 +239,13 @@ def _trained(request: PatientRequest, on_progress: OnProgress) -> tuple[TaskResu
 def _held_out(run: PatientRun, model: str, dataset: str) -> TaskResult:
     """Return how the patients held out in training are called."""
     truth = [one.label for one in run.held]
-    called = {way: [one.decisions[way].label for one in run.held] for way in WAYS}
-    tables = [class_table(truth, called, CLASSES)]
+    called: dict[str, list[str]] = {
+        way: [one.decisions[way].label for one in run.held] for way in WAYS
+    }
+    shares: dict[str, list[Mapping[str, float]]] = {
+        way: [one.decisions[way].shares for one in run.held] for way in WAYS
+    }
+    tables = [class_table(truth, called, CLASSES), calibration_table(truth, shares, CLASSES)]
     tables += [confusion(truth, called[way], CLASSES, f"Confusion, by {way}") for way in WAYS]
     items: list[dict[str, Cell]] = [
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
+from groundglass.checks.intensity import calibrate  # noqa: E402
 from groundglass.datasets import spgc  # noqa: E402
 from groundglass.datasets.patients import CLASSES  # noqa: E402
 from groundglass.datasets.spgc import read_spgc_train  # noqa: E402
 from groundglass.errors import ReadError, WeightsError  # noqa: E402
+from groundglass.lungs.find import find_lungs  # noqa: E402
+from groundglass.models.catalogue import Catalogue  # noqa: E402
+from groundglass.models.runtime import Model  # noqa: E402
+from groundglass.readers.read import read_scan  # noqa: E402
 from groundglass.systems.identification_severity.network import (  # noqa: E402
     Features,
     Head,
@@ -23,6 +29,16 @@ from groundglass.systems.identification_severity.network import (  # noqa: E402
 )
 from groundglass.systems.identification_severity.pictures import (  # noqa: E402
     ClassificationConfig,
+)
+from groundglass.systems.identification_severity.statement import (  # noqa: E402
+    OUTPUTS,
+    WAYS,
+    DecisionConfig,
+    SliceAnswers,
+    Way,
+    decide_by,
+    decision_config,
+    state_patient,
 )
 from groundglass.systems.identification_severity.training_config import (  # noqa: E402
     FEATURES,
@@ -33,17 +49,24 @@ from groundglass.systems.identification_severity.training_config import (  # noq
 from groundglass.systems.identification_severity.vote import (  # noqa: E402
     decide_by_mean,
     decide_by_vote,
+    pooled,
+    softened,
 )
-from groundglass.training import patient_features  # noqa: E402
+from groundglass.training import patient_features, patient_run  # noqa: E402
 from groundglass.training.patient_features import FeatureStore, PatientFeatures  # noqa: E402
 from groundglass.training.patient_heads import (  # noqa: E402
-    attention_probabilities,
     fit_temperature,
+    slice_answers,
     slice_probabilities,
     train_attention,
     train_head,
 )
-from groundglass.training.patient_run import stratified  # noqa: E402
+from groundglass.training.patient_run import (  # noqa: E402
+    PatientRunOptions,
+    calibrated,
+    stratified,
+    train_patients,
+)
 
 QUICK = HeadConfig(hidden=(32,), learning_rate=1e-3, batch=32, rounds=1, epochs=4, draws=60)
 
@@ -88,9 +111,16 @@ def test_separable_features_are_learnt_wholly() -> None:
     assert accuracy(test, head, "vote") == accuracy(test, head, "mean") == 1
     pool = train_attention(train, validation, head, epochs=4)
     for one in test:
-        answer = attention_probabilities(pool, head, one)
-        assert answer.sum() == pytest.approx(1, abs=1e-5)
+        answers = slice_answers(head, pool, one)
+        assert answers.attention is not None
+        assert answers.attended is not None
+        answer = pooled(answers.attention, answers.attended)
+        with torch.inference_mode():  # the network's own sum over slices
+            own = torch.softmax(pool(head.scaled(torch.tensor(one.features))), dim=0)
+        np.testing.assert_allclose(answer[0], own.numpy(), atol=1e-6)
         assert answer.argmax() == one.label
+    empty = slice_answers(head, pool, replace(test[0], features=test[0].features[:0]))
+    assert decide_by("attention", empty, DecisionConfig()).label == "undetermined"
 
 
 def test_shuffled_labels_give_chance() -> None:
@@ -127,6 +157,79 @@ def test_temperature_softens_answers_that_are_too_sure() -> None:
     assert fit_temperature(answers, [0] * 6 + [1] * 2 + [2] * 2) > 2
     assert fit_temperature(answers, [0] * 10) < 0.5
     assert fit_temperature([], []) == 1
+
+
+def test_every_way_is_calibrated_on_patients_held_out() -> None:
+    generator = np.random.default_rng(0)
+    labels = [int(one) for one in generator.integers(0, 3, 40)]
+    answers = []
+    for label in labels:
+        # Very sure, and wrong in a quarter of the patients.
+        said = label if generator.random() < 0.75 else int(generator.integers(0, 3))
+        logits = np.full((9, 3), -6.0, np.float32)
+        logits[:, said] = 6
+        shares = softened(np.exp(logits), 1).astype(np.float32)
+        scores = generator.normal(0, 1, 9).astype(np.float32)
+        answers.append(SliceAnswers(np.arange(9), shares, scores, logits))
+    config = calibrated(answers, labels, PUBLISHED)
+    for name in ("temperature", "vote_temperature", "attention_temperature"):
+        assert getattr(config, name) > 1, name
+    plain = DecisionConfig(vote_temperature=1.0)
+
+    def loss(way: Way, how: DecisionConfig) -> float:
+        shares = [decide_by(way, one, how).shares for one in answers]
+        pairs = zip(shares, labels, strict=True)
+        return -float(np.mean([np.log(one[CLASSES[label]]) for one, label in pairs]))
+
+    for way in WAYS:
+        assert loss(way, config) < 0.9 * loss(way, plain), way
+
+
+class Tiny(torch.nn.Module):  # type: ignore[name-defined, misc]
+    """A backbone of 2048 numbers: blurred pixels times fixed weights."""
+
+    default_cfg: ClassVar = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = torch.nn.AdaptiveAvgPool2d(4)
+        self.last = torch.nn.Linear(48, FEATURES)
+
+    def forward(self, pictures: Any) -> Any:
+        return self.last(self.pool(pictures).flatten(1))
+
+
+def test_a_run_exports_what_analyze_can_decide_by_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole run on a fake SPGC, its model installed, the same patients called the same."""
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(patient_run, "new_backbone", lambda *_: Tiny())
+    torch.manual_seed(0)
+    spgc.write_fake(tmp_path, np.random.default_rng(0), patients=3, slices=6)
+    config = replace(
+        SMALL, head=QUICK, decision="attention", attention_epochs=4, validation_share=0.34
+    )
+    patients = read_spgc_train(tmp_path)
+    options = PatientRunOptions("ours")
+    run = train_patients(patients, config, tmp_path / "run", options)
+    entry = run.entries["full"]
+    model = Model(entry)
+    assert model.outputs == OUTPUTS
+    told = decision_config(entry.card)
+    assert told.decision == "attention"
+    assert None not in (told.temperature, told.vote_temperature, told.attention_temperature)
+    assert (tmp_path / "run" / "full" / "attention.safetensors").is_file()
+    catalogue = Catalogue((entry,))
+    held = {one.patient: one.decisions["attention"] for one in run.held}
+    assert held
+    for patient in patients:
+        if patient.patient in held:
+            scan = calibrate(read_scan(patient.path))
+            (one,) = state_patient(scan, find_lungs(scan), catalogue)
+            wanted = held[patient.patient]
+            assert one.label == wanted.label
+            assert one.probabilities == pytest.approx(dict(wanted.shares), abs=1e-4)
 
 
 def test_parts_spread_every_class_and_hold_everyone_once() -> None:

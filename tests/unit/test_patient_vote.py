@@ -14,6 +14,8 @@ from groundglass.systems.identification_severity.vote import (
     count_votes,
     decide_by_mean,
     decide_by_vote,
+    pooled,
+    smoothed_votes,
     softened,
 )
 
@@ -74,6 +76,21 @@ def test_infection_never_loses_by_one_more_ill_slice_and_normal_needs_few(
     assert turned.label == found.label or len(classes) % 3
 
 
+@given(slices, st.floats(0.25, 8))
+def test_calibration_of_votes_moves_shares_and_never_the_label(
+    classes: list[int], temperature: float
+) -> None:
+    plain, told = decide_by_vote(classes), decide_by_vote(classes, temperature=temperature)
+    assert told.label == plain.label
+    assert sum(told.shares.values()) == pytest.approx(1)
+    assert min(told.shares.values()) > 0
+    order = sorted(CLASSES, key=plain.shares.__getitem__)
+    found = [told.shares[name] for name in order]
+    assert found == sorted(found)
+    two = decide_by_vote(classes, two_classes=True, temperature=temperature)
+    assert two.shares["CAP"] == 0
+
+
 @given(slices)
 def test_two_classes_have_no_pneumonia(classes: list[int]) -> None:
     three, two = decide_by_vote(classes), decide_by_vote(classes, two_classes=True)
@@ -87,6 +104,16 @@ def test_order_matters_as_the_middle_third_counts_more() -> None:
     # The same three ill slices decide in the middle and do not at the ends.
     assert decide_by_vote([0, 0, 0, 2, 2, 2, 0, 0, 0]).label == "COVID-19"
     assert decide_by_vote([2, 0, 0, 0, 0, 0, 0, 0, 2]).label == "NORMAL"
+
+
+def test_attention_is_the_weighted_sum_of_logits() -> None:
+    scores, logits = np.array([5.0, 5.0, -400.0]), np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 9.0]])
+    wanted = np.exp([0.5, 0.5, 0.0])
+    np.testing.assert_allclose(pooled(scores, logits), (wanted / wanted.sum())[None])
+    np.testing.assert_allclose(pooled(scores + 1e3, logits), pooled(scores, logits))
+    assert pooled(scores[:0], logits[:0]).shape == (0, 3)
+    assert smoothed_votes([]).shape == (0, 3)
+    np.testing.assert_allclose(smoothed_votes([2]), [[0.5 / 2.2, 0.5 / 2.2, 1.2 / 2.2]])
 
 
 def test_mean_of_probabilities_and_its_temperature() -> None:

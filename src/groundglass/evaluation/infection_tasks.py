@@ -34,8 +34,8 @@ from groundglass.models.runtime import Model
 from groundglass.readers.masks import read_labels
 from groundglass.readers.read import read_scan
 from groundglass.systems.identification_severity.published import SLICES_48, SLICES_636
+from groundglass.systems.identification_severity.statement import SYSTEM
 
-SYSTEM = "identification-severity"
 SIDE_PX = 512
 """Rows and columns the published code brings every slice to."""
 MOSMED_LUNG_SHARE = 0.07

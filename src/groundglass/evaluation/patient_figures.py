@@ -89,6 +89,29 @@ def _of_class(
     )
 
 
+def calibration_table(
+    truth: Sequence[str],
+    shares: Mapping[str, Sequence[Mapping[str, float]]],
+    classes: Sequence[str],
+) -> NumberTable:
+    """Return how far shares can be taken as probabilities, beside equal shares for everyone.
+
+    The log loss is the mean of minus the logarithm of the share of the true class, the Brier score
+    the mean of the summed squares of what shares miss; of both, less is better. What is
+    undetermined counts as equal shares.
+    """
+    even = {name: 1 / len(classes) for name in classes}
+    rows: list[tuple[Cell, ...]] = []
+    for way, given in {**shares, "equal shares": [even] * len(truth)}.items():
+        told = np.array([[(one or even).get(name, 0.0) for name in classes] for one in given])
+        wanted = np.array([[float(name == label) for name in classes] for label in truth])
+        loss = -np.log(np.maximum((told * wanted).sum(axis=1), 1e-12)).mean()
+        brier = ((told - wanted) ** 2).sum(axis=1).mean()
+        rows.append((way, len(truth), float(loss), float(brier)))
+    columns = ("decision", "n", "log loss", "Brier score")
+    return NumberTable("Shares as probabilities", columns, tuple(rows))
+
+
 def auc_table(
     truth: Sequence[str],
     shares: Mapping[str, Sequence[Mapping[str, float]]],

@@ -23,8 +23,12 @@ from groundglass.errors import (
     UncalibratedError,
 )
 from groundglass.evaluation.agreement import MEANING, Agreement, agreement
-from groundglass.evaluation.infection_tasks import SYSTEM
-from groundglass.evaluation.patient_figures import auc_table, class_table, confusion
+from groundglass.evaluation.patient_figures import (
+    auc_table,
+    calibration_table,
+    class_table,
+    confusion,
+)
 from groundglass.evaluation.severity_masks import Method
 from groundglass.evaluation.severity_published import ctss_table, grades_table, patients_table
 from groundglass.evaluation.tables import Cell, NumberTable, TaskResult, span
@@ -34,15 +38,17 @@ from groundglass.pipeline import AnalyzeConfig, analyze
 from groundglass.readers.read import read_scan
 from groundglass.systems.identification_severity.severity import published_ctss, published_percent
 from groundglass.systems.identification_severity.statement import (
+    OUTPUTS,
+    SYSTEM,
+    VOTE,
+    DecisionConfig,
     SliceAnswers,
+    Way,
     classify_slices,
+    decide_by,
     decision_config,
 )
-from groundglass.systems.identification_severity.vote import (
-    Decision,
-    decide_by_mean,
-    decide_by_vote,
-)
+from groundglass.systems.identification_severity.vote import Decision, decide_by_vote
 
 CONFIGS: Mapping[Method, AnalyzeConfig] = {
     Method.PUBLISHED: AnalyzeConfig(infection_method="published", cross_check=False),
@@ -53,18 +59,17 @@ CONFIGS: Mapping[Method, AnalyzeConfig] = {
 LOW_DOSE = ("COVID-19", "NORMAL")
 """Classes of the low-dose sets, in the order of the decision's shares."""
 
-NO_ANSWERS = SliceAnswers(np.zeros(0, np.intp), np.zeros((0, len(CLASSES)), np.float32))
 ScanError = (ReadError, NotAnalyzableError, UncalibratedError, NoLungsError)
 """What may be wrong with one scan."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Called:
-    """A patient with both decisions."""
+    """A patient with the decision by each way that the classifier allows."""
 
     patient: PatientScan
-    vote: Decision
-    mean: Decision
+    decisions: Mapping[Way, Decision]
+    votes: Decision
     slices: int
     hits: int
     labelled: int
@@ -102,10 +107,18 @@ def classes_task(
             scan = calibrate(read_scan(patient.path))
             answers, slices = classify_slices(model, scan, find_lungs(scan), config), scan.shape[0]
         except ScanError as error:
-            answers, slices = NO_ANSWERS, 0
+            answers, slices = _no_answers(model), 0
             notes += (f"patient {patient.patient} counts as undetermined: {error}",)
-        called.append(_call(patient, answers, slices, config.temperature, low_dose=low_dose))
+        called.append(_call(patient, answers, slices, config, low_dose=low_dose))
     return _classes_result(called, model.card.name, notes, low_dose=low_dose)
+
+
+def _no_answers(model: Model) -> SliceAnswers:
+    """Return the answers of a scan that cannot be read."""
+    none = np.zeros((0, len(CLASSES)), np.float32)
+    if set(OUTPUTS) <= set(model.outputs):
+        return SliceAnswers(np.zeros(0, np.intp), none, none[:, 0], none)
+    return SliceAnswers(np.zeros(0, np.intp), none)
 
 
 def _labelled(root: Path, *, low_dose: bool) -> tuple[list[PatientScan], tuple[str, ...]]:
@@ -126,7 +139,12 @@ def _labelled(root: Path, *, low_dose: bool) -> tuple[list[PatientScan], tuple[s
 
 
 def _call(
-    patient: PatientScan, answers: SliceAnswers, slices: int, temperature: float, *, low_dose: bool
+    patient: PatientScan,
+    answers: SliceAnswers,
+    slices: int,
+    config: DecisionConfig,
+    *,
+    low_dose: bool,
 ) -> _Called:
     best = answers.probabilities.argmax(axis=1) if len(answers.index) else np.zeros(0, np.intp)
     labels, hits, labelled = patient.labels_of(slices) if best.size else None, 0, 0
@@ -135,8 +153,8 @@ def _call(
         hits, labelled = int((best == wanted).sum()), int(best.size)
     return _Called(
         patient,
+        {way: decide_by(way, answers, config, two_classes=low_dose) for way in answers.ways},
         decide_by_vote(best, two_classes=low_dose),
-        decide_by_mean(answers.probabilities, temperature, two_classes=low_dose),
         int(answers.index.size),
         hits,
         labelled,
@@ -148,10 +166,14 @@ def _classes_result(
 ) -> TaskResult:
     classes = LOW_DOSE if low_dose else CLASSES
     truth = [str(one.patient.label) for one in called]
-    ways = {"vote": [one.vote for one in called], "mean": [one.mean for one in called]}
+    ways: dict[str, list[Decision]] = {
+        way: [one.decisions[way] for one in called] for way in called[0].decisions
+    }
     labels = {way: [one.label for one in given] for way, given in ways.items()}
     shares = {way: [one.shares for one in given] for way, given in ways.items()}
-    tables = [class_table(truth, labels, classes), auc_table(truth, shares, classes)]
+    ranks = {**shares, VOTE: [one.votes.shares for one in called]}  # plain, as published
+    tables = [class_table(truth, labels, classes), auc_table(truth, ranks, classes)]
+    tables.append(calibration_table(truth, shares, classes))
     tables += [
         confusion(truth, given, classes, f"Confusion, by {way}") for way, given in labels.items()
     ]
@@ -164,8 +186,7 @@ def _classes_result(
             "patient": one.patient.patient,
             "cohort": one.patient.cohort,
             "reference": one.patient.label,
-            "vote": one.vote.label,
-            "mean": one.mean.label,
+            **{way: decision.label for way, decision in one.decisions.items()},
             "slices": one.slices,
         }
         for one in called

@@ -15,6 +15,7 @@ from torch.nn import functional
 from groundglass.core.progress import OnProgress, Progress, silent
 from groundglass.errors import ReadError
 from groundglass.systems.identification_severity.network import AttentionPool, Head
+from groundglass.systems.identification_severity.statement import SliceAnswers
 from groundglass.systems.identification_severity.training_config import HeadConfig
 from groundglass.systems.identification_severity.vote import CAP, softened
 from groundglass.training.curves import Point
@@ -208,18 +209,18 @@ def _attention_loss(pool: nn.Module, head: Head, patients: Sequence[PatientFeatu
 
 
 @torch.inference_mode()
-def attention_probabilities(
-    pool: AttentionPool, head: Head, one: PatientFeatures
-) -> NDArray[np.float32]:
-    """Return (1, 3) probabilities of a patient; (0, 3) without slices."""
-    if not len(one.features):
-        return np.zeros((0, 3), np.float32)
+def slice_answers(head: Head, pool: AttentionPool, one: PatientFeatures) -> SliceAnswers:
+    """Return what the installed classifier will say of a patient's slices, attention included."""
+    head.eval()
     pool.eval()
-    logits = pool(head.scaled(torch.tensor(one.features)))
-    return torch.softmax(logits, dim=0)[None].numpy()
+    scaled = head.scaled(torch.tensor(one.features))
+    score, logits = pool.parts(scaled)
+    index = np.arange(len(one.features))
+    probabilities = slice_probabilities(head, one)
+    return SliceAnswers(index, probabilities, score[:, 0].numpy(), logits.numpy())
 
 
-def fit_temperature(answers: Sequence[NDArray[np.float32]], labels: Sequence[int]) -> float:
+def fit_temperature(answers: Sequence[NDArray[np.floating]], labels: Sequence[int]) -> float:
     """Return the temperature at which the means over slices fit the labels of patients best.
 
     Parameters

@@ -32,21 +32,26 @@ from groundglass.systems.identification_severity.network import (
     PatientNetwork,
     new_backbone,
 )
-from groundglass.systems.identification_severity.statement import SYSTEM, DecisionConfig
+from groundglass.systems.identification_severity.statement import (
+    SYSTEM,
+    WAYS,
+    DecisionConfig,
+    SliceAnswers,
+    decide_by,
+)
 from groundglass.systems.identification_severity.training_config import BACKBONE, PatientConfig
 from groundglass.systems.identification_severity.vote import (
     Decision,
-    decide_by_mean,
-    decide_by_vote,
+    pooled,
+    smoothed_votes,
 )
 from groundglass.training.curves import write_curves
 from groundglass.training.export import LARGEST_DIFFERENCE, largest_difference, versions, write_onnx
 from groundglass.training.fit import save_weights
 from groundglass.training.patient_features import FeatureStore, PatientFeatures, Spent
 from groundglass.training.patient_heads import (
-    attention_probabilities,
     fit_temperature,
-    slice_probabilities,
+    slice_answers,
     train_attention,
     train_head,
 )
@@ -175,7 +180,7 @@ def stratified(patients: Sequence[PatientFeatures], count: int, seed: int) -> li
 class _Fitted:
     head: Head
     pool: AttentionPool
-    temperature: float
+    decision: DecisionConfig
     validation: list[PatientFeatures]
 
 
@@ -194,20 +199,46 @@ def _fit(
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(points, folder, "head")
     pool = train_attention(train, validation, head, config.attention_epochs, seed)
-    answers = [slice_probabilities(head, one) for one in validation]
-    return _Fitted(head, pool, fit_temperature(answers, [v.label for v in validation]), validation)
+    answers = [slice_answers(head, pool, one) for one in validation]
+    decision = calibrated(answers, [one.label for one in validation], config)
+    return _Fitted(head, pool, decision, validation)
+
+
+def calibrated(
+    answers: Sequence[SliceAnswers], labels: Sequence[int], config: PatientConfig
+) -> DecisionConfig:
+    """Return how patients are decided, with the temperature of each way that fits these best.
+
+    Parameters
+    ----------
+    answers : sequence of SliceAnswers
+        Of patients that were not trained on.
+    labels : sequence of int
+        Their classes.
+    config : PatientConfig
+        Which way is exported, and what the network is shown.
+    """
+    votes = [smoothed_votes(one.probabilities.argmax(axis=1)) for one in answers]
+    attended = [
+        pooled(one.attention, one.attended)
+        for one in answers
+        if one.attention is not None and one.attended is not None
+    ]
+    return DecisionConfig(
+        config.decision,
+        fit_temperature([one.probabilities for one in answers], labels),
+        fit_temperature(votes, labels),
+        fit_temperature(attended, labels),
+        config.pictures,
+    )
 
 
 def _decided(held: Sequence[PatientFeatures], fitted: _Fitted, fold: str) -> list[HeldOut]:
     found = []
     for one in held:
-        answers = slice_probabilities(fitted.head, one)
-        best = answers.argmax(axis=1) if len(answers) else np.zeros(0, np.intp)
-        pooled = attention_probabilities(fitted.pool, fitted.head, one)
-        decisions = {
-            "vote": decide_by_vote(best),
-            "mean": decide_by_mean(answers, fitted.temperature),
-            "attention": decide_by_mean(pooled),
+        answers = slice_answers(fitted.head, fitted.pool, one)
+        decisions: dict[str, Decision] = {
+            way: decide_by(way, answers, fitted.decision) for way in WAYS
         }
         found.append(HeldOut(one.patient, CLASSES[one.label], fold, decisions))
     return found
@@ -221,12 +252,12 @@ def _export(  # noqa: PLR0913, PLR0917 - the parts of a model
     name: str,
     options: PatientRunOptions,
 ) -> Entry:
-    network = PatientNetwork(features, fitted.head).eval()
+    network = PatientNetwork(features, fitted.head, fitted.pool).eval()
     path = folder / "model.onnx"
     generator = np.random.default_rng(0)
     check = generator.random((2, 1, *config.size), dtype=np.float32)
     with torch.inference_mode():
-        wanted = network(torch.tensor(check)).numpy()
+        wanted = tuple(one.numpy() for one in network(torch.tensor(check)))
     write_onnx(network, path, config.size)
     parameters = sum(one.numel() for one in network.parameters())
     card = _card(fitted, config, options, f"{SYSTEM}-{options.preset}-{name}", path, parameters)
@@ -237,6 +268,7 @@ def _export(  # noqa: PLR0913, PLR0917 - the parts of a model
         msg = f"the export answers otherwise than the network, by up to {difference:.2g}"
         raise ModelError(msg)
     save_weights(fitted.head, folder / "head.safetensors")
+    save_weights(fitted.pool, folder / "attention.safetensors")
     write_card(card, card_path(path))
     return entry
 
@@ -249,7 +281,6 @@ def _card(  # noqa: PLR0913, PLR0917 - the parts of a card
     path: Path,
     parameters: int,
 ) -> ModelCard:
-    decision = DecisionConfig(config.decision, fitted.temperature, config.pictures)
     settings = TypeAdapter(PatientConfig).dump_python(config, mode="json")
     start = options.init if options.init in {"random", "imagenet"} else Path(options.init).name
     return ModelCard(
@@ -258,8 +289,8 @@ def _card(  # noqa: PLR0913, PLR0917 - the parts of a card
         system=SYSTEM,
         preset=options.preset,
         summary="Says whether a chest CT is of COVID-19, other pneumonia or normal.",
-        architecture=f"{BACKBONE}, frozen, and a shallow network",
-        architecture_config={**settings, "patient": decision.as_mapping()},
+        architecture=f"{BACKBONE}, frozen, a shallow network, and attention over slices",
+        architecture_config={**settings, "patient": fitted.decision.as_mapping()},
         parameters=parameters,
         sha256=sha256_of(path.read_bytes()),
         licence=options.licence,

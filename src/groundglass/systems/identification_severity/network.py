@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from groundglass.errors import ModelError, WeightsError
+from groundglass.systems.identification_severity.statement import OUTPUTS
 from groundglass.systems.identification_severity.training_config import (
     BACKBONE,
     FEATURES,
@@ -144,21 +145,35 @@ class AttentionPool(nn.Module):
         self.weight = nn.Linear(ATTENTION_UNITS, 1)
         self.classes = nn.Linear(FEATURES, CLASS_COUNT)
 
-    def forward(self, slices: Tensor) -> Tensor:
-        """Return logits of the patient, shape (3,)."""
+    def parts(self, slices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how much each slice counts, (slices, 1) before the softmax, and its logits."""
         seen = self.drop(slices)
         score = self.weight(torch.tanh(self.value(seen)) * torch.sigmoid(self.gate(seen)))
-        return (torch.softmax(score, dim=0) * self.classes(seen)).sum(dim=0)
+        return score, self.classes(seen)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Return logits of the patient, shape (3,)."""
+        score, logits = self.parts(slices)
+        return (torch.softmax(score, dim=0) * logits).sum(dim=0)
 
 
 class PatientNetwork(nn.Module):
-    """What is exported: pictures to probabilities of normal, CAP, COVID-19."""
+    """What is exported: pictures to what each says, by the shallow network and for attention.
 
-    def __init__(self, features: Features, head: Head) -> None:
+    Attention needs all slices of a patient at once; its parts need one at a time, and what is left
+    is a weighted sum over slices.
+    """
+
+    outputs = OUTPUTS
+
+    def __init__(self, features: Features, head: Head, pool: AttentionPool) -> None:
         super().__init__()
         self.features = features
         self.head = head
+        self.pool = pool
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return (pictures, 3) probabilities."""
-        return torch.softmax(self.head(self.features(pictures)), dim=1)
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (pictures, 3) probabilities, (pictures, 1) attention, (pictures, 3) logits."""
+        found = self.features(pictures)
+        score, logits = self.pool.parts(self.head.scaled(found))
+        return torch.softmax(self.head(found), dim=1), score, logits

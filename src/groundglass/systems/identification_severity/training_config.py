@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from groundglass.systems.identification_severity.pictures import ClassificationConfig
-from groundglass.systems.identification_severity.statement import VOTE
+from groundglass.systems.identification_severity.statement import VOTE, Way
 
 BACKBONE = "tf_efficientnet_b5"
 """Name of the network of features in timm."""
@@ -53,10 +53,10 @@ class PatientConfig:
     """The shallow network."""
     validation_share: float = 0.1
     """Patients of each class held out to choose the epoch."""
-    decision: str = VOTE
-    """Decision of the exported model: ``vote`` or ``mean``."""
+    decision: Way = VOTE
+    """Decision of the exported model: ``vote``, ``mean`` or ``attention``."""
     attention_epochs: int = 60
-    """Epochs of the attention pooling that is measured beside."""
+    """Epochs of the attention pooling."""
 
 
 PUBLISHED = PatientConfig()

@@ -62,7 +62,27 @@ def count_votes(classes: ArrayLike) -> Votes:
     return Votes(*(round(float(total), 9) for total in totals))
 
 
-def decide_by_vote(classes: ArrayLike, *, two_classes: bool = False) -> Decision:
+def smoothed_votes(classes: ArrayLike) -> NDArray[np.float64]:
+    """Return votes as shares with half a vote more for each class, so that none is 0.
+
+    Parameters
+    ----------
+    classes : array_like
+        Class of every slice that votes, in anatomical order.
+
+    Returns
+    -------
+    ndarray
+        (1, 3), summing to one; (0, 3) without slices.
+    """
+    votes = count_votes(classes)
+    found = np.array([[votes.normal, votes.cap, votes.covid]])
+    return (found + 0.5) / (found.sum() + 1.5) if found.sum() else np.zeros((0, 3))
+
+
+def decide_by_vote(
+    classes: ArrayLike, *, two_classes: bool = False, temperature: float | None = None
+) -> Decision:
     """Return the published decision: normal wins only where infected votes are few.
 
     Parameters
@@ -71,6 +91,8 @@ def decide_by_vote(classes: ArrayLike, *, two_classes: bool = False) -> Decision
         Class of every slice that votes, in anatomical order.
     two_classes : bool
         Whether the data set knows COVID-19 and normal alone; pneumonia then counts as COVID-19.
+    temperature : float, optional
+        Calibration of the shares, which are plain votes without; the label does not depend on it.
 
     Returns
     -------
@@ -83,6 +105,8 @@ def decide_by_vote(classes: ArrayLike, *, two_classes: bool = False) -> Decision
     votes = count_votes(chosen)
     total = votes.normal + votes.cap + votes.covid
     shares = np.array([votes.normal, votes.cap, votes.covid]) / total
+    if temperature is not None:
+        shares = softened(smoothed_votes(chosen), temperature)[0]
     label = CLASSES[_winner(votes)]
     if two_classes:
         label = CLASSES[COVID] if label == CLASSES[CAP] else label
@@ -117,6 +141,24 @@ def decide_by_mean(
     if not len(probabilities):
         return Decision(UNDETERMINED, {})
     return decide(softened(probabilities, temperature).mean(axis=0), two_classes=two_classes)
+
+
+def pooled(scores: NDArray[np.floating], logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the probabilities of attention over slices, (1, 3); (0, 3) without slices.
+
+    Parameters
+    ----------
+    scores : ndarray
+        (slices,): how much each slice counts, before the softmax over slices.
+    logits : ndarray
+        (slices, 3): what each says.
+    """
+    if not len(scores):
+        return np.zeros((0, 3))
+    weights = np.exp(np.asarray(scores, dtype=np.float64) - float(np.max(scores)))
+    total = (weights / weights.sum()) @ np.asarray(logits, dtype=np.float64)
+    shares = np.exp(total - total.max())
+    return np.asarray(shares / shares.sum())[None]
 
 
 def softened(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
