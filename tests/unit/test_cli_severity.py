@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from groundglass import cli_train
 from groundglass.cli import app
 from groundglass.datasets import covid_semiseg, spgc
 from groundglass.models.catalogue import FOLDER_VARIABLE
+from groundglass.systems.registry import system_named, system_names
 from tests.unit.test_patient_statement import install
 
 SYSTEM = "identification-severity"
@@ -43,6 +45,29 @@ def test_an_unknown_task_is_wrong_use(tmp_path: Path) -> None:
         assert done.exit_code == 2
     other = ["evaluate", "covid-rate", "--data", str(tmp_path), "--task", "spgc"]
     assert CliRunner().invoke(app, other).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "identification-severty", "--no-train"),
+        ("evaluate", "identification-severty", "--task", "spgc"),
+        ("train", "identification-severty"),
+    ],
+    ids=["evaluate", "task", "train"],
+)
+def test_an_unknown_system_is_told_all_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
+    out = ("-o", str(tmp_path / "run"))
+    done = CliRunner().invoke(app, [*words, "--data", str(tmp_path), *out])
+    assert done.exit_code == 2
+    told = " ".join(done.stderr.replace("│", " ").split())
+    for name in system_names():
+        assert name in told
+    assert f"did you mean {SYSTEM}?" in told
+    assert SYSTEM in system_names()
+    assert cli_train.PATIENTS == SYSTEM
+    with pytest.raises(ValueError, match="of patients, not of slices"):
+        system_named(SYSTEM)
 
 
 def test_classes_need_a_classifier_named_or_installed(tmp_path: Path) -> None:

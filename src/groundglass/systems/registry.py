@@ -18,6 +18,7 @@ from groundglass.systems.covid_ct import published as covid_ct
 from groundglass.systems.covid_ctset import published as covid_ctset
 from groundglass.systems.covid_ctset import series as ctset_series
 from groundglass.systems.covid_rate import published as covid_rate
+from groundglass.systems.identification_severity.statement import SYSTEM as PATIENTS
 from groundglass.systems.lungs_network import folders as lungs_network
 from groundglass.systems.per_covid_19 import published as per_covid_19
 from groundglass.systems.xray_classes import published as xray_classes
@@ -147,11 +148,18 @@ SYSTEMS: tuple[System, ...] = (
         lungs_network.published_for,
     ),
 )
-"""All systems."""
+"""All systems of slices."""
+PATIENT_SYSTEMS = (PATIENTS,)
+"""Systems whose tasks and classifier are of patients; commands of their own run them."""
+
+
+def system_names() -> tuple[str, ...]:
+    """Return the names of all systems that can be trained or evaluated."""
+    return (*(system.name for system in SYSTEMS), *PATIENT_SYSTEMS)
 
 
 def system_named(name: str, purpose: str = "train") -> System:
-    """Return a system.
+    """Return a system of slices.
 
     Parameters
     ----------
@@ -163,12 +171,15 @@ def system_named(name: str, purpose: str = "train") -> System:
     Raises
     ------
     ValueError
-        If there is none of that name; the nearest is offered.
+        If there is none of that name; the nearest is offered. Or if it is one of patients.
     """
     for system in SYSTEMS:
         if system.name == name:
             return system
-    names = [system.name for system in SYSTEMS]
+    if name in PATIENT_SYSTEMS:
+        msg = f"{name} is of patients, not of slices: tasks and training of its own {purpose} it"
+        raise ValueError(msg)
+    names = system_names()
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
     told = f"; did you mean {near[0]}?" if near else ""
     msg = f"systems to {purpose} are {', '.join(names)}; found '{name}'{told}"
