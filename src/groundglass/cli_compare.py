@@ -24,57 +24,61 @@ def add_compare(app: typer.Typer) -> None:
     app.command()(compare)
 
 
+Scans = Annotated[
+    list[Path],
+    typer.Argument(metavar="SCAN...", help="Two or more scans of one patient, as for analyze."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for the page; needed unless --json.")
+]
+SamePatient = Annotated[
+    bool, typer.Option("--same-patient", help="State that the scans are of one patient.")
+]
+How = Annotated[Register, typer.Option(help="How later scans are laid over the first.")]
+Results = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--result",
+        metavar="FOLDER",
+        help="Earlier result of one of the scans, taken up instead of analyzing it again; once for "
+        "each.",
+    ),
+]
+Lungs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="MASK|-",
+        help="Lung or lobe mask of a scan; once for each scan in their order, - for none.",
+    ),
+]
+Convention = Annotated[
+    str | None, typer.Option(help="Meaning of their labels, where they do not tell themselves.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings of all analyses, e.g. a result's config.json.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the files of an earlier comparison.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
 def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
-    scans: Annotated[
-        list[Path],
-        typer.Argument(metavar="SCAN...", help="Two or more scans of one patient, as for analyze."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the page; needed unless --json.")
-    ] = None,
-    same_patient: Annotated[
-        bool, typer.Option("--same-patient", help="State that the scans are of one patient.")
-    ] = False,
-    register: Annotated[
-        Register, typer.Option(help="How later scans are laid over the first.")
-    ] = Register.RIGID,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--result",
-            metavar="FOLDER",
-            help="Earlier result of one of the scans, taken up instead of analyzing it again; once "
-            "for each.",
-        ),
-    ] = None,
-    lungs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="MASK|-",
-            help="Lung or lobe mask of a scan; once for each scan in their order, - for none.",
-        ),
-    ] = None,
-    lungs_convention: Annotated[
-        str | None, typer.Option(help="Meaning of their labels, where they do not tell themselves.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings of all analyses, e.g. a result's config.json.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the files of an earlier comparison.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    scans: Scans,
+    out: Out = None,
+    same_patient: SamePatient = False,
+    register: How = Register.RIGID,
+    results: Results = None,
+    lungs: Lungs = None,
+    lungs_convention: Convention = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    force: Force = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare scans of one patient: what changed, where, and whether it is real."""
-    if len(scans) < 2:
-        msg = "needs two or more scans"
-        raise typer.BadParameter(msg)
-    if out is None and not as_json:
-        msg = "needs a folder for the page (-o OUT), or --json to print the comparison"
-        raise typer.BadParameter(msg)
+    _require(len(scans), out, as_json=as_json)
     masks = _masks(lungs or [], len(scans))
     require_convention(lungs_convention, given=any(masks))
     settings = read_settings(config)
@@ -95,6 +99,15 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
         config_given=config is not None,
     )
     raise typer.Exit(run(request))
+
+
+def _require(scans: int, out: Path | None, *, as_json: bool) -> None:
+    if scans < 2:
+        msg = "needs two or more scans"
+        raise typer.BadParameter(msg)
+    if out is None and not as_json:
+        msg = "needs a folder for the page (-o OUT), or --json to print the comparison"
+        raise typer.BadParameter(msg)
 
 
 def _masks(given: list[Path], scans: int) -> tuple[Path | None, ...]:

@@ -126,7 +126,11 @@ def test_separable_features_are_learnt_wholly() -> None:
 def test_shuffled_labels_give_chance() -> None:
     train = cached(30, shuffled=True)
     head, _ = train_head(train, cached(9, shuffled=True, seed=1), QUICK)
-    assert accuracy(cached(60, seed=2), head, "mean") < 0.7
+    # Classes of the test say nothing of its features either, so a third is right by chance; with
+    # 60 patients the standard error is 0.06.
+    test = cached(60, shuffled=True, seed=2)
+    for way in ("vote", "mean"):
+        assert 0.15 < accuracy(test, head, way) < 0.52
 
 
 def test_the_same_seed_gives_the_same_network() -> None:

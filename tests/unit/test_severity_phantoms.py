@@ -63,7 +63,8 @@ def cut_chest() -> tuple[Scan, np.ndarray, np.ndarray]:
 
 
 def inner(solid: Ellipsoid, scale: float) -> Ellipsoid:
-    return replace(solid, radii_mm=tuple(radius * scale for radius in solid.radii_mm))
+    x, y, z = solid.radii_mm
+    return replace(solid, radii_mm=(x * scale, y * scale, z * scale))
 
 
 def lobe_percents(scale: float) -> dict[str, float]:

@@ -181,16 +181,6 @@ def _classes_result(
     if seen:
         row = ("slices with labels", seen, sum(one.hits for one in called) / seen)
         tables.append(NumberTable("Slices", ("of", "n", "accuracy"), (row,)))
-    items: list[dict[str, Cell]] = [
-        {
-            "patient": one.patient.patient,
-            "cohort": one.patient.cohort,
-            "reference": one.patient.label,
-            **{way: decision.label for way, decision in one.decisions.items()},
-            "slices": one.slices,
-        }
-        for one in called
-    ]
     published = patients_table(("LDCT",) if low_dose else ("SPGC", "validation"))
     task = "ldct" if low_dose else "spgc"
     return TaskResult(
@@ -201,9 +191,19 @@ def _classes_result(
         len(called),
         tuple(tables),
         published,
-        tuple(items),
+        tuple(_item(one) for one in called),
         notes,
     )
+
+
+def _item(one: _Called) -> dict[str, Cell]:
+    return {
+        "patient": one.patient.patient,
+        "cohort": one.patient.cohort,
+        "reference": one.patient.label,
+        **{way: decision.label for way, decision in one.decisions.items()},
+        "slices": one.slices,
+    }
 
 
 def grades_task(
