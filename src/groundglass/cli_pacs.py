@@ -199,6 +199,16 @@ Allow = Annotated[
     typer.Option(help="AE title that may call, or AE@HOST:PORT to return results there."),
 ]
 ReturnTo = Annotated[str, typer.Option(help="sender, nobody, or AE@HOST:PORT for all results.")]
+ReturnCert = Annotated[
+    Path | None, typer.Option("--return-tls-cert", help="Another certificate to return results.")
+]
+ReturnKey = Annotated[Path | None, typer.Option("--return-tls-key", help="Its key (PEM).")]
+ReturnCa = Annotated[
+    Path | None, typer.Option("--return-tls-ca", help="Others to trust when results are returned.")
+]
+ReturnClear = Annotated[
+    bool, typer.Option("--return-clear", help="Return results without TLS, though it is used here.")
+]
 QuietTime = Annotated[
     float, typer.Option(min=0.1, help="Seconds without images after which a study is complete.")
 ]
@@ -229,6 +239,10 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_ca: TlsCa = None,
+    return_tls_cert: ReturnCert = None,
+    return_tls_key: ReturnKey = None,
+    return_tls_ca: ReturnCa = None,
+    return_clear: ReturnClear = False,
 ) -> None:
     """Receive studies, analyze those the rules want, and return SEG, SR and PDF."""
     with _told():
@@ -239,7 +253,9 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
         tls = _tls(tls_cert, tls_key, tls_ca)
         titles, peers = node.read_callers(allow or [])
         plan = node.make_plan(rules, quiet_time, return_to, peers)
-        plan = replace(plan, ae=ae, tls=tls, keep_days=keep_days, config=config)
+        back = tls.replaced(return_tls_cert, return_tls_key, return_tls_ca)
+        back = _tls(None, None, None) if return_clear else back
+        plan = replace(plan, ae=ae, tls=back, keep_days=keep_days, config=config)
         limits = Limits(max_instances, max_mb * 2**20, reserve_mb * 2**20)
         settings = node.Listen(ae, port, spool, plan, bind, titles, limits, tls)
         _log_to_stderr()

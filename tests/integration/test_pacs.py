@@ -220,6 +220,13 @@ def test_tls_lets_in_who_has_a_trusted_certificate(tmp_path: Path) -> None:
         for outsider in (PLAIN, Tls(ca=cert), Tls(stranger, strange_key, cert), Tls(cert, key)):
             with pytest.raises(PacsError, match="cannot be reached"):
                 ask.echo(node.peer, "MODALITY", outsider, NOBODY)
+    client, client_key = certificate(tmp_path / "tls", "client")
+    ours = Tls(cert, key, cert)
+    with receiving(tmp_path / "archive", tls=Tls(stranger, strange_key, client)) as archive:
+        back = ours.replaced(client, client_key, stranger)
+        assert ask.send(archive.peer, [study], "GROUNDGLASS", back, NOBODY) == 2
+        with pytest.raises(PacsError, match="cannot be reached"):
+            ask.echo(archive.peer, "GROUNDGLASS", ours, NOBODY)
     with pytest.raises(PacsError, match="needs a certificate and its key"):
         Tls(ca=cert).server()
     with pytest.raises(PacsError, match="cannot be read"):

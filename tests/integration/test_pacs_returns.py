@@ -149,10 +149,11 @@ def test_no_study_is_lost_or_doubled_by_kills(archive: Archive, tmp_path: Path) 
 
 
 @pytest.mark.data
+@pytest.mark.parametrize(("name", "syntax"), [("P001", "-xs"), ("normal001", "-xt")])
 def test_a_real_series_is_analyzed_and_returned(
-    data: Path, archive: Archive, tmp_path: Path
+    name: str, syntax: str, data: Path, archive: Archive, tmp_path: Path
 ) -> None:
-    study = next((data / "covid-ct-md").glob("*/P001"))
+    study = next((data / "covid-ct-md").glob(f"*/{name}"))
     uid = pydicom.dcmread(next(study.iterdir())).StudyInstanceUID
-    run_through(study, archive, tmp_path, "-xs")
+    run_through(study, archive, tmp_path, syntax)
     assert {"CT", "SEG", "SR"} <= set(kinds_of(archive, uid))

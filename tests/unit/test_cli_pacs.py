@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from groundglass.cli import app
+from groundglass.pacs.nodes import Tls
 from groundglass.pacs.spool import Spool
 from groundglass.pacs.study import Instance, Limits, State
 
@@ -51,6 +52,7 @@ def test_retry_takes_a_key_a_uid_or_all(named: str, tmp_path: Path) -> None:
         (("echo", "PACS"), "a node is AE@HOST:PORT"),
         (("find", "A@h:1", "--level", "series"), "series are those of a study"),
         (("listen", "--port", "0", "--return-to", "me"), "a node is AE@HOST:PORT"),
+        (("listen", "--port", "0", "--return-tls-key", "k"), "needs its certificate"),
         (("listen", "--port", "0", "--return-to", "nobody", "--ae", "x" * 17), "AE title"),
     ],
 )
@@ -59,6 +61,33 @@ def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, tmp_path: Pat
     done = run(*arguments, *more)
     assert done.exit_code == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), Tls(Path("c"), Path("k"), Path("a"))),
+        (("--return-tls-ca", "o"), Tls(Path("c"), Path("k"), Path("o"))),
+        (
+            ("--return-tls-cert", "d", "--return-tls-key", "l"),
+            Tls(Path("d"), Path("l"), Path("a")),
+        ),
+        (("--return-tls-cert", "d"), Tls(Path("d"), None, Path("a"))),
+        (("--return-clear",), Tls()),
+    ],
+)
+def test_results_may_go_back_by_other_certificates(
+    options: tuple[str, ...], expected: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from groundglass.pacs import listen
+
+    seen: list[listen.Listen] = []
+    monkeypatch.setattr(listen, "listen", lambda settings, *_: seen.append(settings))
+    secured = ("--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a")
+    place = ("--port", "0", "--return-to", "A@h:1", "--spool", str(tmp_path))
+    assert run("listen", *place, *secured, *options).exit_code == 0
+    assert seen[0].tls == Tls(Path("c"), Path("k"), Path("a"))
+    assert seen[0].plan.tls == expected
 
 
 def test_a_node_that_is_not_there_is_one_sentence() -> None:

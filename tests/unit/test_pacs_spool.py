@@ -19,7 +19,7 @@ from groundglass.pacs.receive import parse_instance
 from groundglass.pacs.rules import Rules, SeriesFacts, decide, read_rules
 from groundglass.pacs.spool import Spool, spool_summary
 from groundglass.pacs.study import FullError, Instance, Limits, State, digest
-from groundglass.pacs.work import Plan, Worker
+from groundglass.pacs.work import Plan, Worker, last_words
 from tests.series import block, make_slices
 
 STUDY = "1.2.826.0.1.77"
@@ -279,6 +279,12 @@ def test_results_nobody_takes_are_offered_again_without_analyzing(tmp_path: Path
     assert (worker.runs, note.sends, spool.find(key)) == (0, 1, State.READY)
     assert note.not_before > time.time()
     assert not worker.step()
+
+
+def test_identifiers_stay_out_of_the_reason() -> None:
+    said = "reading\nNot analyzed: of 2 series none fits: 1.2.840.113619.2.55.3.6, 168 images.\n\n"
+    assert last_words(said) == "Not analyzed: of 2 series none fits: (UID), 168 images."
+    assert last_words("\n") == ""
 
 
 def test_an_analysis_that_never_answers_is_given_up(tmp_path: Path) -> None:

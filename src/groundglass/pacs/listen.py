@@ -41,7 +41,7 @@ class Listen:
     limits: Limits | None = None
     """What a sender may fill."""
     tls: Tls | None = None
-    """What secures the connections."""
+    """What secures the connections that come in."""
 
 
 def read_callers(texts: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Peer]]:

@@ -117,6 +117,20 @@ class Tls:
         """Whether connections are to be secured."""
         return any((self.cert, self.key, self.ca))
 
+    def replaced(self, cert: Path | None, key: Path | None, ca: Path | None) -> Tls:
+        """Return it with other files in place of those that are given.
+
+        Raises
+        ------
+        ValueError
+            If there is a key without its certificate.
+        """
+        if key is not None and cert is None:
+            msg = "a key for returning results needs its certificate: --return-tls-cert"
+            raise ValueError(msg)
+        own = (self.cert, self.key) if cert is None else (cert, key)
+        return Tls(*own, ca or self.ca)
+
     def server(self) -> ssl.SSLContext | None:
         """Return what a listener needs; with ``ca`` only clients with its certificates come in.
 

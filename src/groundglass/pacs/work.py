@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ LEAST_RETURNED = 2
 INPUT, SCRATCH = "input", "scratch"
 _RETRY_SECONDS = (10.0, 60.0, 300.0, 900.0)
 _PR_SET_PDEATHSIG = 1
+_UID_LIKE = re.compile(r"\d+(?:\.\d+){5,}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Plan:
     ae: str = "GROUNDGLASS"
     """Our AE title."""
     tls: Tls | None = None
-    """What secures the connections."""
+    """What secures the connections on which results are returned."""
     config: Path | None = None
     """Settings of the analysis, as ``analyze --config`` reads them."""
     keep_days: float | None = None
@@ -216,8 +218,7 @@ class Worker:
             return 1, f"the analysis took longer than {self.plan.most_seconds:.0f} s"
         finally:
             child, self._child = self._child, None
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        return child.returncode, lines[-1] if lines else ""
+        return child.returncode, last_words(said)
 
     def _return(self, key: str, note: Note) -> None:
         """Send the results.
@@ -259,6 +260,12 @@ class Worker:
             )
             raise StudyError(msg)
         return self.plan.nodes[note.sender_ae]
+
+
+def last_words(said: str) -> str:
+    """Return the last line of what an analysis said, without identifiers, for log and status."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return _UID_LIKE.sub("(UID)", lines[-1]) if lines else ""
 
 
 class StudyError(GroundglassError):
