@@ -1,20 +1,22 @@
 """How many studies an hour the listening node does, and what kills do to ten in a row.
 
     python benchmarks/listener.py DATA --rate                      # whole series, default settings
-    python benchmarks/listener.py DATA --kills --every 6 --rule    # thinned, by rules alone: quick
+    python benchmarks/listener.py DATA --kills --every 6 --shrink 4 --rule    # thinned: quicker
 
 ``DATA`` is the folder of COVID-CT-MD. Every study is a copy of one of its series with fresh UIDs
-in the transfer syntax it has; ``--every N`` takes every Nth slice. The node is the real command,
+in the transfer syntax it has; ``--every N`` takes every Nth slice, ``--shrink N`` every Nth row and
+column, uncompressed; ``--rule`` analyzes by rules alone. The node is the real command,
 ``groundglass pacs listen``, in a process of its own with its queue in a new folder; studies go to
 it over DIMSE, and results come back over DIMSE to a receiver here that notes every object.
 
 ``--rate`` sends three studies and reports how many an hour that makes, and the processor time of
 the node with its analyses. ``--kills`` sends ten, one after the other, and meanwhile kills the node
-(and with it the analysis) or the analysis alone with SIGKILL, ten times at random moments, and
-starts it again. The sender sends a study again when it was not told that every image was stored;
-when all is quiet, studies whose reason asks to be sent again are. A study is *lost* if it does not
-end as done with all its images and with results returned, and *doubled* if more than one SEG, SR or
-PDF came back for it, by UID or by content. Without one of both options both are done.
+(and with it the analysis) or the analysis alone with SIGKILL, ten times at random moments, a third
+of them while images come in, and starts it again. The sender sends a study again when it was not
+told that every image was stored; when all is quiet, studies whose reason asks to be sent again are.
+A study is *lost* if it does not end as done with all its images and with results returned, and
+*doubled* if more than one SEG, SR or PDF came back for it, by UID or by content.
+Without one of both options both are done.
 """
 
 from __future__ import annotations
@@ -41,15 +43,14 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.uid import generate_uid
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.analyze_time import machine
+from benchmarks.listener_studies import SERIES, Study, make_studies
 from tests.pacs_nodes import free_port
 
 RESULTS = Path(__file__).parent / "results" / "listener.json"
-SERIES = ("P001", "cap001", "normal001")
 STATES = ("incoming", "ready", "working", "done", "failed")
 RULE = '{"infection_method": "training-free", "cross_check": false}'
 QUIET_SECONDS = 3.0
@@ -79,10 +80,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", action="store_true", help="measure studies an hour")
     parser.add_argument("--kills", action="store_true", help="kill the node at random moments")
     parser.add_argument("--every", type=int, default=1, help="take every Nth slice")
+    parser.add_argument("--shrink", type=int, default=1, help="take every Nth row and column")
     parser.add_argument("--rule", action="store_true", help="analyze by rules, without networks")
     parser.add_argument("--seed", type=int, default=7, help="of the moments of the kills")
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
+
+
+def studies_for(arguments: argparse.Namespace, folder: Path, count: int) -> list[Study]:
+    """Write the studies."""
+    return make_studies(arguments.data, folder, count, arguments.every, arguments.shrink)
 
 
 def about(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -91,42 +98,9 @@ def about(arguments: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "groundglass": metadata.version("groundglass"),
         "every_nth_slice": arguments.every,
+        "every_nth_row_and_column": arguments.shrink,
         "analysis": "rules alone" if arguments.rule else "default settings",
     }
-
-
-@dataclass(frozen=True)
-class Study:
-    """A copy of a real series as a study of its own."""
-
-    uid: str
-    """Study Instance UID."""
-    folder: Path
-    """Its files."""
-    secrets: frozenset[str]
-    """What must not be in any log."""
-
-
-def make_study(series: Path, folder: Path, every: int) -> Study:
-    """Write every Nth slice of a series with fresh UIDs."""
-    slices = [pydicom.dcmread(path) for path in series.iterdir()]
-    slices.sort(key=lambda one: float(one.ImagePositionPatient[2]))
-    study, serie, frame = generate_uid(), generate_uid(), generate_uid()
-    folder.mkdir(parents=True)
-    for number, dataset in enumerate(slices[::every]):
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, serie
-        dataset.FrameOfReferenceUID = frame
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.save_as(folder / f"{number:04d}.dcm")
-    first = slices[0]
-    told = (study, serie, str(first.get("PatientID", "")), str(first.get("PatientName", "")))
-    return Study(study, folder, frozenset(word for word in told if len(word) > 3))
-
-
-def make_studies(data: Path, folder: Path, count: int, every: int) -> list[Study]:
-    """Write copies of the series in turn."""
-    found = [next(data.glob(f"*/{SERIES[i % len(SERIES)]}")) for i in range(count)]
-    return [make_study(one, folder / f"study{i}", every) for i, one in enumerate(found)]
 
 
 Entry = tuple[str, str, str]
@@ -259,7 +233,7 @@ class Node:
 
 def rate(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Return how long three studies take from the first image sent to the last result returned."""
-    studies = make_studies(arguments.data, scratch, len(SERIES), arguments.every)
+    studies = studies_for(arguments, scratch, len(SERIES))
     with receiver() as (returned, sender):
         node = Node(scratch / "node", sender, rule=arguments.rule)
         started, before = time.monotonic(), children_seconds()
@@ -280,18 +254,18 @@ def rate(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 def kills(arguments: argparse.Namespace, scratch: Path, count: int = 10) -> dict[str, Any]:
     """Return what became of ten studies while the node was killed ten times."""
-    studies = make_studies(arguments.data, scratch, count, arguments.every)
+    studies = studies_for(arguments, scratch, count)
     with receiver() as (returned, sender):
         node = Node(scratch / "node", sender, rule=arguments.rule)
         started = time.monotonic()
         assert node.send(studies[0])
         wait_until(lambda: settled(node, 1))
-        span = 1.5 * (time.monotonic() - started)
+        span = 2.0 * (time.monotonic() - started)
         sent = [1]
-        sending = threading.Thread(target=send_all, args=(node, studies[1:], sent))
+        pauses = [random.Random(arguments.seed + i).uniform(0, span / 2) for i in range(1, count)]  # noqa: S311
+        sending = threading.Thread(target=send_all, args=(node, studies[1:], pauses, sent))
         sending.start()
-        chance = random.Random(arguments.seed)  # noqa: S311 - moments, no secrets
-        killed = kill_at_random(node, chance, span, count)
+        killed = kill_at_random(node, random.Random(arguments.seed), span, count)  # noqa: S311
         sending.join()
         asked = finish(node, studies)
         node.stop()
@@ -301,7 +275,7 @@ def kills(arguments: argparse.Namespace, scratch: Path, count: int = 10) -> dict
         "studies": count,
         "slices": [len(list(study.folder.iterdir())) for study in studies],
         "seed": arguments.seed,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": seconds_since(started),
         "kills": killed,
         "sendings": sum(sent),
         "sent_again_as_the_reason_asked": asked,
@@ -310,9 +284,10 @@ def kills(arguments: argparse.Namespace, scratch: Path, count: int = 10) -> dict
     }
 
 
-def send_all(node: Node, studies: list[Study], sent: list[int]) -> None:
+def send_all(node: Node, studies: list[Study], pauses: list[float], sent: list[int]) -> None:
     """Send studies one after the other, each until every image is stored."""
-    for study in studies:
+    for study, pause in zip(studies, pauses, strict=True):
+        time.sleep(pause)
         sent.append(1)
         while not node.send(study):
             sent.append(1)
@@ -325,15 +300,24 @@ def kill_at_random(
     """Kill the node or its analysis; return what was killed, when, and how the queue stood."""
     killed: list[dict[str, Any]] = []
     while len(killed) < count:
-        waited = chance.uniform(0.0, span)
+        started, waited = time.monotonic(), chance.uniform(0.0, span)
+        if chance.random() < 1 / 3:
+            while time.monotonic() - started < span and not node.states()["incoming"]:
+                time.sleep(0.02)
+            waited = chance.uniform(0.0, 1.0)
         time.sleep(waited)
         states = node.states()
         alone = chance.random() < 0.25 and node.kill_analysis()
         if not alone:
             node.kill()
         what = "analysis" if alone else "node"
-        killed.append({"what": what, "after_seconds": round(waited, 1), "queue": states})
+        killed.append({"what": what, "after_seconds": seconds_since(started), "queue": states})
     return killed
+
+
+def seconds_since(start: float) -> float:
+    """Return the time since a moment."""
+    return round(time.monotonic() - start, 1)
 
 
 def finish(node: Node, studies: list[Study]) -> int:
