@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TRAIN_LIBRARIES = ("torch", "lightning", "safetensors", "onnxscript", "timm")
 STOPPED = 130
+PUBLISHED_FOLD = "published-"
+"""What the name of a fold with published, overlapping parts begins with on the command line."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,19 @@ class TrainRequest:
 
     def slices(self) -> SliceSet:
         """Return all slices of the data set that are trained on or held out."""
-        return bench_system(self.system).read_all(self.data)
+        system, number = bench_system(self.system), self.published_fold
+        if number is None:
+            return system.read_all(self.data)
+        if system.published_fold is None or not number.isdigit():
+            msg = f"--fold of {self.system} is a number or all; found '{self.fold}'"
+            raise typer.BadParameter(msg)
+        return system.published_fold(self.data, int(number))
+
+    @property
+    def published_fold(self) -> str | None:
+        """What stands after ``published-`` in the fold; ``None`` for other folds."""
+        told = self.fold or ""
+        return told.removeprefix(PUBLISHED_FOLD) if told.startswith(PUBLISHED_FOLD) else None
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ def train(
 
     assert request.out is not None
     options = RunOptions(
-        folds=_folds(request.fold, fold_numbers(slices)),
+        folds=None if request.published_fold else _folds(request.fold, fold_numbers(slices)),
         seed=request.seed,
         init=request.init,
         allow_leak=request.allow_leak,

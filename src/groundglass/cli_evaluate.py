@@ -93,6 +93,12 @@ def _cross_validate(
     request: EvaluateRequest, on_progress: OnProgress
 ) -> tuple[Evaluation, tuple[Path, ...]]:
     training = request.training
+    if training.published_fold is not None:
+        msg = (
+            "published folds overlap; train one with groundglass train --fold published-K, then "
+            "evaluate with --split testK --model MODEL"
+        )
+        raise typer.BadParameter(msg)
     slices = training.slices()
     training = replace(training, fold=training.fold or "all")
     run = train(training, request.hardware, slices, on_progress)

@@ -39,7 +39,11 @@ System = Annotated[str, typer.Argument(metavar="SYSTEM", help="The system, e.g. 
 Data = Annotated[Path, typer.Option(help="Folder of the data set in its original layout.")]
 PresetOption = Annotated[Preset, typer.Option(help="As published, or as we advise.")]
 Fold = Annotated[
-    str | None, typer.Option(metavar="K|all", help="Hold out fold K, or each fold in turn.")
+    str | None,
+    typer.Option(
+        metavar="K|all|published-K",
+        help="Hold out fold K, or each in turn; published-K: lists of covid-ctset as published.",
+    ),
 ]
 Init = Annotated[str, typer.Option(metavar="random|imagenet|FILE", help="Weights to start from.")]
 RecipeFile = Annotated[

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
+from groundglass.cli_bench import TrainRequest
 from groundglass.core.scan import Intensity
 from groundglass.datasets import covid_ct, covid_ct_slices, covid_ctset_fake, covid_ctset_slices
 from groundglass.datasets.slices import SliceSet
@@ -198,3 +202,73 @@ def test_patients_and_kinds_of_series_have_rows_of_their_own() -> None:
     assert (share["sensitivity"], share["specificity"]) == (0.5, 1)
     assert found["series SR_3"]["auc"] is None
     assert patient_row([], lambda vote: vote.by_any)["accuracy"] is None
+
+
+def test_ages_and_the_unexplained_group_are_told_apart(ctset: Path) -> None:
+    items = covid_ctset_slices.class_part(ctset, "labelled").items
+    marks = {item.group: set(item.marks) for item in items}
+    assert marks["patient001"] == {"age 40 to 59", "without group cdunnormal"}
+    assert marks["patient005"] == {"age 40 to 59", "group cdunnormal"}
+    kept = series.part_of(ctset, "series").items
+    assert {mark for item in kept for mark in item.marks} == marks["patient001"] | {
+        "group cdunnormal"
+    }
+    bands = [covid_ctset_slices.age_band(years) for years in (12, 39, 40, 59, 60, 90, None)]
+    young, middle, old = (name for _, name in covid_ctset_slices.AGE_BANDS)
+    assert bands == [young, young, middle, middle, old, old, "age not given"]
+
+
+def test_marked_slices_and_folds_have_rows_and_folds_a_plain_mean() -> None:
+    rows = [
+        ("a", True, True, ""),
+        ("b", False, True, ""),
+        ("c", True, True, ""),
+        ("d", False, False, ""),
+    ]
+    marks = [("fold 0", "age under 40"), ("fold 0",), ("fold 1",), ("fold 1", "age under 40")]
+    scores = [replace(s, marks=m) for s, m in zip(scores_of(rows), marks, strict=True)]
+    found = part_figures(SliceSet("other", "terms", ()), scores)
+    assert list(found) == ["age under 40", "fold 0", "fold 1", "mean of folds"]
+    accuracy = {name: row["accuracy"] for name, row in found.items()}
+    assert accuracy == {
+        "age under 40": 1,
+        "fold 0": 0.5,
+        "fold 1": 1,
+        "mean of folds": 0.75,
+    }
+    alone = part_figures(SliceSet("other", "terms", ()), scores[:2])
+    assert "mean of folds" not in alone
+
+
+def test_a_published_fold_trains_on_its_list_and_holds_its_test_list_out(ctset: Path) -> None:
+    for fold in (1, 2):
+        found = covid_ctset_slices.published_fold(ctset, fold)
+        by_split = {
+            part: [item.name for item in found.items if item.split == part]
+            for part in ("train", "test")
+        }
+        for part, names in by_split.items():
+            assert names == [item.name for item in read_fold_names(ctset, part, fold)]
+        groups = [{i.group for i in found.items if i.split == part} for part in by_split]
+        assert not groups[0] & groups[1]
+        assert found.dataset == f"covid-ctset, published fold {fold}"
+
+
+def read_fold_names(root: Path, part: str, fold: int) -> tuple[Any, ...]:
+    """Return the slices of a list of a fold."""
+    return covid_ctset_slices.class_part(root, f"{part}{fold}").items
+
+
+def test_which_published_fold_is_asked_for() -> None:
+    def asked(system: str, fold: str | None) -> TrainRequest:
+        place = Path("nowhere")
+        return TrainRequest(
+            system, place, place, "published", fold, "random", None, False, False, 0, True
+        )
+
+    assert asked("covid-ctset", "published-3").published_fold == "3"
+    assert asked("covid-ctset", "3").published_fold is None
+    assert asked("covid-ctset", None).published_fold is None
+    for system, fold in (("covid-ct", "published-1"), ("covid-ctset", "published-x")):
+        with pytest.raises(typer.BadParameter, match="a number or all"):
+            asked(system, fold).slices()

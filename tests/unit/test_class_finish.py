@@ -13,9 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 pytest.importorskip("lightning")
 
-from groundglass.datasets import covid_ct, covid_ct_slices  # noqa: E402
+from groundglass.datasets import covid_ct, covid_ct_slices, covid_ctset_fake  # noqa: E402
+from groundglass.datasets.covid_ctset_slices import published_fold  # noqa: E402
 from groundglass.datasets.slices import SliceSet  # noqa: E402
 from groundglass.evaluation.card_figures import FIGURES, put_figures  # noqa: E402
+from groundglass.evaluation.evaluate import Options  # noqa: E402
+from groundglass.evaluation.kinds import evaluate_model  # noqa: E402
 from groundglass.metrics import roc_auc  # noqa: E402
 from groundglass.models.card import card_path, read_card  # noqa: E402
 from groundglass.models.runtime import Model  # noqa: E402
@@ -24,6 +27,8 @@ from groundglass.systems.class_views import classify_pictures  # noqa: E402
 from groundglass.systems.covid_ct.ours.recipe import SmallConfig, SmallRecipe  # noqa: E402
 from groundglass.systems.covid_ct.recipe import PublishedRecipe  # noqa: E402
 from groundglass.systems.covid_ct.vote import vote_rows  # noqa: E402
+from groundglass.systems.covid_ctset import recipe as ctset  # noqa: E402
+from groundglass.systems.covid_ctset.series import part_of  # noqa: E402
 from groundglass.systems.covid_rate.ours.network import NetworkConfig  # noqa: E402
 from groundglass.systems.recipes import Source, VotingRecipe  # noqa: E402
 from groundglass.training.export import Origins  # noqa: E402
@@ -32,6 +37,7 @@ from groundglass.training.run import FULL, Run, RunOptions, train_run  # noqa: E
 from groundglass.training.votes import Ballot, last_vote  # noqa: E402
 
 TINY = NetworkConfig(widths=(4, 4, 8, 8, 8), blocks=(1, 1, 1, 1))
+QUICK = Options(rounds=2, baselines=False)
 SHORT = SmallConfig(TINY, epochs=6, batch=12, side_px=64, kept_px=64, learning_rate=0.01)
 
 
@@ -182,3 +188,42 @@ def test_every_pass_votes_on_sources_set_apart_where_there_is_no_val(
     assert isinstance(PublishedRecipe(), VotingRecipe)
     assert not isinstance(SmallRecipe(), VotingRecipe)
     assert last_vote(tmp_path) == {}
+
+
+class Little(ctset.CtsetRecipe):
+    """The published recipe with a network of a few weights."""
+
+    def network(self) -> Any:
+        """Return a new one."""
+        conv = torch.nn.Conv2d(1, 4, 5, 4)
+        return torch.nn.Sequential(
+            conv, torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(16, 2)
+        )
+
+
+@pytest.mark.parametrize("leak", [None, ctset.BEST_ON_TEST])
+def test_a_published_fold_is_chosen_on_training_patients_unless_the_leak_is_asked_for(
+    leak: str | None, tmp_path: Path
+) -> None:
+    covid_ctset_fake.write_fake(tmp_path, np.random.default_rng(0), slices=6)
+    slices = published_fold(tmp_path, 1)
+    config = ctset.PublishedConfig(epochs=2, side_px=64, published_leak=leak)
+    options = RunOptions(allow_leak=True)  # drawn chests look alike
+    run = train_run(Little(config), slices, tmp_path / "run", options)
+    put_figures(run, slices)
+    split = "train" if leak is None else "test"
+    own = {item.group for item in slices.items if item.split == split}
+    watched = {item.group for item in run.watched[FULL]}
+    assert watched <= own
+    assert (watched == own) is (leak is not None)
+    card = run.entries[FULL].card
+    assert ("held-out" in (card.leak or "")) is (leak is not None)
+    assert card.training_data == ("covid-ctset, published fold 1",)
+    assert card.scores
+    model = Model(run.entries[FULL])
+    notes = {
+        part: " ".join(evaluate_model(model, part_of(tmp_path, part), part, QUICK).notes)
+        for part in ("test1", "test2")
+    }
+    assert "trained on" not in notes["test1"].replace("in training", "")
+    assert "the model was trained on this data set" in notes["test2"]

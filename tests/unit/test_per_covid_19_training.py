@@ -23,9 +23,10 @@ from groundglass.cli import app
 from groundglass.core.progress import Progress
 from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.per_covid_19_fake import write_challenge_fake, write_fake
-from groundglass.errors import LeakError, WeightsError
+from groundglass.errors import LeakError, SealedError, WeightsError
 from groundglass.models.catalogue import FOLDER_VARIABLE
 from groundglass.models.runtime import Model, verify
+from groundglass.sealed import OFFLINE_VARIABLE
 from groundglass.systems.per_covid_19 import network as networks
 from groundglass.systems.per_covid_19 import recipe as recipes
 from groundglass.systems.per_covid_19.losses import (
@@ -176,6 +177,21 @@ def test_the_published_recipe_is_that_of_the_script() -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_blue_green_red_is_read_inside_and_never_asked_for() -> None:
+    picture = np.stack([np.full((224, 224), tone, np.uint8) for tone in (10, 100, 200)])
+    source = Source("one", [picture], 1.0, targets=np.array([7], np.float32))
+    batches = {}
+    for colours in ("rgb", "bgr"):
+        recipe = PublishedRecipe(PublishedConfig(model="resnext50", colours=colours))
+        batches[colours] = recipe.batch(0, [source], 1, torch.Generator().manual_seed(0))["image"]
+    assert torch.equal(batches["bgr"], batches["rgb"].flip(1))
+    assert batches["bgr"][0, 2].max() == pytest.approx(10 / 255)
+    network = recipe.network().eval()
+    given = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(recipe.exported(network)(given), network(given.flip(1)))
+
+
+@pytest.mark.usefixtures("small")
 def test_folds_are_the_data_sets_own(root: Path, tmp_path: Path) -> None:
     slices = rated_slices(root)
     run = train_run(published(), slices, tmp_path / "run", RunOptions((1,), fit=FIT))
@@ -304,6 +320,11 @@ def test_imagenet_weights_come_from_the_folder_or_one_sentence_says_how(
         raise OSError(msg)
 
     monkeypatch.setattr(timm, "create_model", offline)
+    with monkeypatch.context() as forbidden:
+        forbidden.setenv(OFFLINE_VARIABLE, "1")
+        forbidden.setattr(timm, "create_model", None)  # must not even be tried
+        with pytest.raises(SealedError, match=r"OFFLINE forbids it.* put .* as tiny\.none\."):
+            initial_network(published(), "imagenet")
     with pytest.raises(
         WeightsError, match=r"as tiny\.none\.safetensors into the folder 'imagenet'"
     ):

@@ -7,6 +7,8 @@ are known, in `groundglass.systems.covid_ctset.series`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +18,16 @@ from numpy.typing import NDArray
 from groundglass.core.scan import Intensity
 from groundglass.datasets.covid_ctset import (
     COVID_GROUPS,
+    DETAILS,
     LISTS,
     NORMAL_GROUPS,
     STORED_OFFSET,
+    UNEXPLAINED_GROUP,
     CtsetSlice,
     folds_of,
     read_fold,
     read_labelled,
+    read_patients,
     read_stored,
 )
 from groundglass.datasets.slices import Slice, SliceItem, SliceSet
@@ -38,6 +43,11 @@ NOTES = (
     "slices of COVID-19 patients were chosen for clear signs; the rows of patients are the honest "
     "ones",
 )
+AGE_BANDS = ((40, "age under 40"), (60, "age 40 to 59"), (200, "age 60 and over"))
+"""Ages below which a patient belongs to a band; patients with COVID-19 are older on average."""
+AGE_UNKNOWN = "age not given"
+UNEXPLAINED = (f"group {UNEXPLAINED_GROUP}", f"without group {UNEXPLAINED_GROUP}")
+"""Marks of normal slices of the group whose name nobody explains, and of all others."""
 VALIDATION_NOTE = "the validation slices are part of the published test set"
 
 
@@ -68,14 +78,14 @@ def class_part(root: Path, part: str) -> SliceSet:
         If there is no such part.
     """
     if part == "labelled":
-        return set_of(_items(read_labelled(root), "train"))
+        return set_of(_items(root, read_labelled(root), "train"))
     name, number = part[:-1], part[-1:]
     if name not in LISTS or not number.isdigit():
         known = "labelled, series, train1 to train5, validation1 to validation5, test1 to test5"
         msg = f"parts of COVID-CTset are {known}; found '{part}'"
         raise ValueError(msg)
     more = (VALIDATION_NOTE,) if name == "validation" else ()
-    return set_of(_items(read_fold(root, int(number), name), name), *more)
+    return set_of(_items(root, read_fold(root, int(number), name), name), *more)
 
 
 def all_parts(root: Path) -> SliceSet:
@@ -84,13 +94,26 @@ def all_parts(root: Path) -> SliceSet:
     The published folds use normal patients several times for testing; ours do not.
     """
     if _has_list(root):
-        return set_of(_items(read_labelled(root), "train"))
+        return set_of(_items(root, read_labelled(root), "train"))
     folds = folds_of(root)
     if not folds:
         msg = "COVID-CTset needs 'all.csv', or a folder 'CSV' with the lists of a fold"
         raise ReadError(msg)
     parts = [read_fold(root, folds[0], name) for name in ("train", "test")]
-    return set_of(tuple(item for part in parts for item in _items(part, "train")))
+    return set_of(tuple(item for part in parts for item in _items(root, part, "train")))
+
+
+def published_fold(root: Path, fold: int) -> SliceSet:
+    """Return a fold as published: its list for training, and its list for testing held out.
+
+    Raises
+    ------
+    ReadError
+        If a list of the fold or a slice is missing.
+    """
+    parts = {name: read_fold(root, fold, name) for name in ("train", "test")}
+    items = tuple(item for name, part in parts.items() for item in _items(root, part, name))
+    return replace(set_of(items), dataset=f"{DATASET}, published fold {fold}")
 
 
 def set_of(items: tuple[SliceItem, ...], *more: str) -> SliceSet:
@@ -98,7 +121,30 @@ def set_of(items: tuple[SliceItem, ...], *more: str) -> SliceSet:
     return SliceSet(DATASET, TERMS, items, (*NOTES, *more), CLASSES, groups_known=True)
 
 
-def _items(slices: tuple[CtsetSlice, ...], split: str) -> tuple[SliceItem, ...]:
+def marks_of(root: Path) -> Callable[[str, str], tuple[str, ...]]:
+    """Return a function from patient and group to the parts that are told apart.
+
+    Bands of age where ``Patient_details.csv`` is there, and the group nobody explains.
+    """
+    file = root / DETAILS
+    patients = read_patients(file) if file.is_file() else {}
+
+    def marks(patient: str, group: str) -> tuple[str, ...]:
+        own = UNEXPLAINED[0 if group == UNEXPLAINED_GROUP else 1]
+        return (own, age_band(patients[patient].age_years)) if patient in patients else (own,)
+
+    return marks
+
+
+def age_band(years: int | None) -> str:
+    """Return the band of an age."""
+    if years is None:
+        return AGE_UNKNOWN
+    return next((name for end, name in AGE_BANDS if years < end), AGE_UNKNOWN)
+
+
+def _items(root: Path, slices: tuple[CtsetSlice, ...], split: str) -> tuple[SliceItem, ...]:
+    marks = marks_of(root)
     return tuple(
         SliceItem(
             one.name,
@@ -108,6 +154,7 @@ def _items(slices: tuple[CtsetSlice, ...], split: str) -> tuple[SliceItem, ...]:
             partial(read_in_hu, one.file),
             target=float(one.covid),
             stratum=one.series,
+            marks=marks(one.patient, one.group),
         )
         for one in slices
     )

@@ -54,6 +54,8 @@ class SliceItem:
     """Fold of the data set's own split, as the data set numbers it; ``None`` without one."""
     stratum: str = ""
     """Kind of series, where figures of kinds are told apart; empty for none."""
+    marks: tuple[str, ...] = ()
+    """Further parts it belongs to whose figures are told apart, e.g. ``age 40 to 59``."""
 
     def within(self, group: str) -> SliceItem:
         """Return the item as a member of another group."""

@@ -53,6 +53,8 @@ class ClassScore:
     """Whether the model would make no statement on it."""
     stratum: str = ""
     """Series type or other part of the data set that is told apart; empty for none."""
+    marks: tuple[str, ...] = ()
+    """Further parts that are told apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from groundglass.systems.registry import system_named
 
 MAIN = ("accuracy", "auc", "f1_covid", "f1_noncovid", "sensitivity", "specificity", "precision")
 """Figures of parts of the data, such as one kind of series."""
+FOLD_MARK = "fold "
+"""What the mark of a held-out fold begins with."""
 THRESHOLDS: Mapping[str, Callable[[PatientVote], Decision]] = {
     "patients, threshold 1 (any slice)": lambda vote: vote.by_any,
     "patients, threshold 2 (a tenth of the slices)": lambda vote: vote.by_share,
@@ -71,6 +73,7 @@ class ClassKind:
                     chance >= threshold,
                     abstained=away,
                     stratum=item.stratum,
+                    marks=item.marks,
                 )
             )
         return found
@@ -140,17 +143,32 @@ def _beside(
 def part_figures(
     slices: SliceSet, scores: Sequence[ClassScore]
 ) -> dict[str, dict[str, float | None]]:
-    """Return the main figures of kinds of series and of patients, where there are such."""
+    """Return the main figures of kinds of series, folds, other parts, and patients, if any."""
     found: dict[str, dict[str, float | None]] = {}
     strata = sorted({score.stratum for score in scores if score.stratum})
     for stratum in strata:
         own = [score for score in scores if score.stratum == stratum]
-        figures = summarise_classes(own, rounds=1)
-        found[f"series {stratum}"] = {name: figures[name].value for name in MAIN}
+        found[f"series {stratum}"] = _main_figures(own)
+    for mark in sorted({mark for score in scores for mark in score.marks}):
+        found[mark] = _main_figures([score for score in scores if mark in score.marks])
+    folds = [row for name, row in found.items() if name.startswith(FOLD_MARK)]
+    if len(folds) > 1:
+        found["mean of folds"] = {name: _mean_of(folds, name) for name in MAIN}
     if slices.dataset == "covid-ctset":
         for name, rule in THRESHOLDS.items():
             found[name] = patient_row(scores, rule)
     return found
+
+
+def _main_figures(scores: Sequence[ClassScore]) -> dict[str, float | None]:
+    figures = summarise_classes(scores, rounds=1)
+    return {name: figures[name].value for name in MAIN}
+
+
+def _mean_of(rows: Sequence[Mapping[str, float | None]], name: str) -> float | None:
+    """Return the plain mean of rows; ``None`` where one is not defined."""
+    known = [value for row in rows if (value := row[name]) is not None]
+    return float(np.mean(known)) if len(known) == len(rows) else None
 
 
 def patient_row(

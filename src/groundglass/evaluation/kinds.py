@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from groundglass.core.progress import OnProgress, silent
 from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.errors import ModelError
-from groundglass.evaluation.classes import ClassKind
+from groundglass.evaluation.classes import FOLD_MARK, ClassKind
 from groundglass.evaluation.evaluate import (
     Options,
     evaluation_of,
@@ -137,7 +137,7 @@ def evaluate_model(
     scores = kind.score(model, slices.items, on_progress)
     notes = list(slices.notes)
     seen = any(slices.dataset in data.lower() for data in card.training_data)
-    if seen and split != "test":
+    if seen and not _held_out(card, split):
         notes += _seen_before(card, slices)
     if card.leak:
         notes.append(f"a leak was allowed in training: {card.leak}")
@@ -151,6 +151,13 @@ def evaluate_model(
         options or Options(),
         on_progress,
     )
+
+
+def _held_out(card: ModelCard, split: str) -> bool:
+    """Return whether a part is that of new slices: ``test``, or the test list of a given fold."""
+    number = split.removeprefix("test")
+    own = any(data.endswith(f"published fold {number}") for data in card.training_data)
+    return split.startswith("test") and (not number or own)
 
 
 def _seen_before(card: ModelCard, slices: SliceSet) -> list[str]:
@@ -205,7 +212,8 @@ def evaluate_folds(  # noqa: PLR0913 - the parts of a cross-validation
     scores: list[Any] = []
     for fold, names in folds.items():
         held = set(names)
-        chosen = [item for item in items if item.name in held]
+        mark = f"{FOLD_MARK}{fold}"
+        chosen = [replace(i, marks=(*i.marks, mark)) for i in items if i.name in held]
         scores += kind.score(Model(entries[fold]), chosen, on_progress)
     notes = (*slices.notes, *([f"a leak was allowed: {leak}"] if leak else []))
     name = f"{card.system}-{card.preset}"

@@ -9,8 +9,9 @@ import timm as library
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from groundglass.errors import WeightsError
+from groundglass.errors import SealedError, WeightsError
 from groundglass.models.catalogue import user_folder
+from groundglass.sealed import require_network
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Means and deviations that ImageNet weights are used to."""
@@ -89,15 +90,20 @@ class Backbone:
         return found
 
     def _fetched(self) -> Mapping[str, Tensor]:
-        """Return ImageNet weights by timm's own loader."""
+        """Return ImageNet weights by timm's own loader; where it may use the network."""
+        where = (
+            f"put model.safetensors of timm/{self.timm}.{self.tag} (huggingface.co) as {self.file} "
+            f"into the folder '{LOCAL}' of the folder of added models, or say --init FILE"
+        )
+        try:
+            require_network("fetching ImageNet weights")
+        except SealedError as error:
+            msg = f"{error}, or {where}"
+            raise SealedError(msg) from error
         try:
             made = library.create_model(f"{self.timm}.{self.tag}", pretrained=True)
         except Exception as error:  # timm, hub and network raise errors without a common base
-            msg = (
-                f"the ImageNet weights of {self.timm} cannot be fetched here; put "
-                f"model.safetensors of timm/{self.timm}.{self.tag} (huggingface.co) as {self.file} "
-                f"into the folder '{LOCAL}' of the folder of added models, or say --init FILE"
-            )
+            msg = f"the ImageNet weights of {self.timm} cannot be fetched here; {where}"
             raise WeightsError(msg) from error
         found: Mapping[str, Tensor] = made.state_dict()
         return found

@@ -74,6 +74,31 @@ def turned(pictures: Tensor, degrees: float, generator: Generator) -> Tensor:
     )
 
 
+def mixed_in_pairs(
+    pictures: Tensor, wanted: Tensor, beta: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Return pictures and what is wanted of them, each mixed with another of the batch.
+
+    Parameters
+    ----------
+    pictures : Tensor
+        (pictures, channels, rows, columns).
+    wanted : Tensor
+        (pictures,).
+    beta : float
+        Parameter of the Beta distribution of the shares; the larger share is a picture's own.
+    generator : Generator
+        Source of chance.
+    """
+    chance = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    drawn = chance.beta(beta, beta, len(pictures)).astype(np.float32)
+    own = torch.from_numpy(np.maximum(drawn, 1 - drawn))
+    other = torch.from_numpy(chance.permutation(len(pictures)))
+    wide = own.view(-1, 1, 1, 1)
+    mixed = wide * pictures + (1 - wide) * pictures[other]
+    return mixed, own * wanted + (1 - own) * wanted[other]
+
+
 @torch.no_grad()
 def predicted(  # noqa: PLR0913 - a network and how it looks
     network: nn.Module,

@@ -60,6 +60,9 @@ class System:
     """Takes a folder, returns all that is trained on or held out."""
     published: Callable[[str], Published]
     """Takes the name of a data set, returns the published figures on it."""
+    published_fold: Callable[[Path, int], SliceSet] | None = None
+    """Takes a folder and a number, returns a fold whose parts were published and overlap with those
+    of other folds; ``None`` where folds do not overlap."""
 
 
 def _covid_rate_parts(root: Path) -> tuple[str, ...]:
@@ -126,6 +129,7 @@ SYSTEMS: tuple[System, ...] = (
         ctset_series.part_of,
         covid_ctset_slices.all_parts,
         covid_ctset.published_for,
+        covid_ctset_slices.published_fold,
     ),
     System(
         "xray-classes",

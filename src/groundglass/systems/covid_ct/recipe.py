@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from groundglass.core.scan import Intensity
-from groundglass.datasets.slices import Slice, SliceItem
+from groundglass.datasets.slices import SliceItem
 from groundglass.metrics import roc_auc
 from groundglass.models.card import Fit, Preparation, Scale, Task
 from groundglass.models.familiar import Familiarity
@@ -29,7 +29,8 @@ from groundglass.systems.covid_ct.network import (
 from groundglass.systems.covid_ct.vote import vote_rows
 from groundglass.systems.learn_familiar import learn_familiarity
 from groundglass.systems.picture_batches import picture_source, predicted
-from groundglass.systems.pictures import FLIPS, input_of, slice_input
+from groundglass.systems.picture_recipe import PictureRecipe
+from groundglass.systems.pictures import FLIPS, input_of
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 LABELS = ("other", "COVID-19")
@@ -65,7 +66,7 @@ class PublishedConfig:
     """Height and width of the network's input."""
 
 
-class ClassRecipe:
+class ClassRecipe(PictureRecipe):
     """What all classifiers of pictures share: classes as targets, entropy as loss, AUC as judge.
 
     Parameters
@@ -79,13 +80,6 @@ class ClassRecipe:
     """
 
     config: Any
-    annotators = ("doctor",)
-    precision = "32-true"
-    half_storage = False
-    watched_share = 0.0
-    leak = None
-    patience: int | None = None
-    gradient_clip: float | None = None
     yardstick = Yardstick("AUC")
 
     def __init__(self, system: str, epochs: int, batch: int, facts: Facts) -> None:
@@ -117,16 +111,6 @@ class ClassRecipe:
         made: Callable[[Any], ClassRecipe] = type(self)
         return made(replace(self.config, temperature=temperature))
 
-    def prepared(self, one: Slice) -> NDArray[np.float32]:
-        """Return the network's input for one slice."""
-        return slice_input(one, self.facts.preparation)
-
-    def stages(self, count: int) -> tuple[Stage, ...]:
-        """Return one stage of all passes, looked at after each."""
-        steps = max(-(-count // self.batch_size), 1)
-        total = steps * self.epochs
-        return (Stage("main", total, self.batch_size, shuffled=True, check_steps=steps),)
-
     def sources(
         self,
         stage: int,  # noqa: ARG002
@@ -137,13 +121,6 @@ class ClassRecipe:
         if not data.items:
             return []
         return [picture_source("pictures", data.items, self.facts.preparation.channels)]
-
-    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
-        """Return nothing: pictures with classes are all that is trained on."""
-        return ()
-
-    def finish(self, network: nn.Module, data: TrainingData) -> None:
-        """Do nothing after the stage."""
 
     def input_of_kept(self, planes: NDArray[Any]) -> NDArray[np.float32]:
         """Return the network's input for what a source holds of one picture."""
@@ -253,7 +230,6 @@ class PublishedRecipe(ClassRecipe):
     """
 
     preset = "published"
-    average_decay = None
     familiarity = staticmethod(familiarity_of)
     votes = staticmethod(vote_rows)
 

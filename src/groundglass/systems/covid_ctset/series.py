@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from groundglass.datasets.covid_ctset_slices import (
     class_part,
     class_parts,
     has_series,
+    marks_of,
     read_in_hu,
     set_of,
 )
@@ -31,7 +33,12 @@ def part_of(root: Path, part: str) -> SliceSet:
     """Return the slices of a part; see `groundglass.datasets.covid_ctset_slices`."""
     if part != SERIES:
         return class_part(root, part)
-    items = tuple(item for series in read_series(root) for item in kept_slices(series))
+    marks = marks_of(root)
+    items = tuple(
+        replace(item, marks=marks(series.patient, series.group))
+        for series in read_series(root)
+        for item in kept_slices(series)
+    )
     return set_of(items, "slices kept of whole series, labelled as their patient")
 
 

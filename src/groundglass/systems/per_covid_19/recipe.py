@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from groundglass.datasets.slices import Slice
 from groundglass.models.card import Preparation, Scale, Task
 from groundglass.systems.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 from groundglass.systems.per_covid_19.losses import Loss, LossConfig, percent_loss
@@ -21,11 +19,13 @@ from groundglass.systems.picture_batches import (
     RestartedSGD,
     cropped,
     enlarged,
+    mixed_in_pairs,
     picture_source,
     predicted,
     turned,
 )
-from groundglass.systems.pictures import LUNG_WINDOW_HU, slice_input
+from groundglass.systems.picture_recipe import PictureRecipe, half_cosine
+from groundglass.systems.pictures import LUNG_WINDOW_HU
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 BEST_ON_TEST = "best-on-test"
@@ -58,6 +58,9 @@ class PublishedConfig:
     """Side of the picture against that of the square cut out of it in training."""
     rotation_degrees: float = 10.0
     """Largest turn."""
+    colours: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels the network reads: as stored, or ``bgr`` as the published code reads
+    them and calls them red, green, blue."""
     published_leak: str | None = None
     """``best-on-test`` keeps the epoch of the best correlation on the held-out fold, as the
     published code does; ``None`` keeps the last."""
@@ -82,13 +85,10 @@ def _check_model(name: str) -> None:
         raise ValueError(msg)
 
 
-class _Regression:
+class _Regression(PictureRecipe):
     """What both recipes share: one network, one source, passes, and how it is judged."""
 
     system = "per-covid-19"
-    annotators = ("doctor",)
-    precision = "32-true"
-    half_storage = False
 
     def __init__(
         self, model: str, epochs: int, batch: int, summary: str, preparation: Preparation
@@ -121,17 +121,6 @@ class _Regression:
         """Return the network as it is: it answers percentages."""
         return network
 
-    def prepared(self, one: Slice) -> NDArray[np.float32]:
-        """Return the network's input for one slice."""
-        return slice_input(one, self.facts.preparation)
-
-    def stages(self, count: int) -> tuple[Stage, ...]:
-        """Return one stage of all passes, looked at after each."""
-        steps = max(-(-count // self.batch_size), 1)
-        return (
-            Stage("main", steps * self.epochs, self.batch_size, shuffled=True, check_steps=steps),
-        )
-
     def sources(
         self,
         stage: int,  # noqa: ARG002
@@ -141,12 +130,13 @@ class _Regression:
         """Return the slices with their percentages."""
         return [picture_source("rated", data.items, 3)] if data.items else []
 
-    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
-        """Return nothing: rated slices are all that is trained on."""
-        return ()
 
-    def finish(self, network: nn.Module, data: TrainingData) -> None:
-        """Do nothing after the stage."""
+class Swapped(nn.Module):
+    """Red, green, blue as blue, green, red."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return pictures, (pictures, channels, rows, columns), with their channels reversed."""
+        return pictures.flip(1)
 
 
 def _percents(source: Source) -> Tensor:
@@ -163,9 +153,6 @@ class PublishedRecipe(_Regression):
     """
 
     preset = "published"
-    average_decay = None
-    gradient_clip = None
-    watched_share = 0.0
     yardstick = Yardstick("PC")
 
     def __init__(self, config: PublishedConfig | None = None) -> None:
@@ -176,15 +163,18 @@ class PublishedRecipe(_Regression):
         super().__init__(config.model, config.epochs, config.batch, summary, preparation)
         leaks = self.config.published_leak is not None
         self.patience = self.epochs if leaks else None
-        self.leak: str | None = (
-            "the epoch kept is the best one on the held-out fold" if leaks else None
-        )
+        self.leak = "the epoch kept is the best one on the held-out fold" if leaks else None
+
+    def exported(self, network: nn.Module) -> nn.Module:
+        """Return the network, which takes red, green, blue whatever it reads inside."""
+        return network if self.config.colours == "rgb" else nn.Sequential(Swapped(), network)
 
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
         """Return the correlation with the percentages of slices."""
         if not sources or self.leak is None:
             return None
-        answers = predicted(network, sources[0], self.facts.preparation, device)[:, 0]
+        whole = self.exported(network)
+        answers = predicted(whole, sources[0], self.facts.preparation, device)[:, 0]
         percents = _percents(sources[0]).numpy()
         if np.ptp(answers) == 0 or np.ptp(percents) == 0:
             return -1.0
@@ -205,6 +195,7 @@ class PublishedRecipe(_Regression):
             cropped(enlarged(source.stacks[row], large), side, generator) for row in range(count)
         ]
         image = turned(torch.stack(pictures), self.config.rotation_degrees, generator) / 255
+        image = image.flip(1) if self.config.colours == "bgr" else image
         return {"image": image, "percent": _percents(source)}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -286,7 +277,6 @@ class OursRecipe(_Regression):
     gradient_clip = 5.0
     watched_share = WATCHED_SHARE
     yardstick = Yardstick("MAE", higher_is_better=False)
-    leak = None
 
     def __init__(self, config: OursConfig | None = None) -> None:
         self.config = config = config or OursConfig()
@@ -303,7 +293,7 @@ class OursRecipe(_Regression):
         summary = "Percentage of a slice by a published backbone."
         super().__init__(config.model, config.epochs, config.batch, summary, preparation)
         self.patience = config.patience
-        self.average_decay: float | None = config.average_decay
+        self.average_decay = config.average_decay
         self.precision = config.precision
 
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
@@ -341,16 +331,8 @@ class OursRecipe(_Regression):
         """Return slices and percentages mixed in pairs."""
         if self.config.mixup <= 0:
             return {"image": image, "percent": percent}
-        seed = int(torch.randint(2**31, (1,), generator=generator))
-        chance = np.random.default_rng(seed)
-        share = chance.beta(self.config.mixup, self.config.mixup, len(image)).astype(np.float32)
-        own = torch.from_numpy(np.maximum(share, 1 - share))
-        other = torch.from_numpy(chance.permutation(len(image)))
-        wide = own.view(-1, 1, 1, 1)
-        return {
-            "image": wide * image + (1 - wide) * image[other],
-            "percent": own * percent + (1 - own) * percent[other],
-        }
+        own, mixed = mixed_in_pairs(image, percent, self.config.mixup, generator)
+        return {"image": own, "percent": mixed}
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of the pass."""
@@ -373,9 +355,4 @@ class OursRecipe(_Regression):
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / warm)
-            return rise * (0.01 + 0.99 * (1 + float(np.cos(np.pi * step / stage.steps))) / 2)
-
-        return optimiser, factor
+        return optimiser, lambda step: half_cosine(step, stage.steps, warm, 0.01)

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from groundglass.datasets.slices import Slice
 from groundglass.models.card import Preparation, Scale, Task
 from groundglass.systems.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 from groundglass.systems.per_covid_19.network import BACKBONES
@@ -24,7 +22,7 @@ from groundglass.systems.picture_batches import (
     predicted,
     turned,
 )
-from groundglass.systems.pictures import slice_input
+from groundglass.systems.picture_recipe import PictureRecipe, half_cosine
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 DROPOUT = 0.3
@@ -70,7 +68,7 @@ class XrayConfig:
             raise ValueError(msg)
 
 
-class XrayRecipe:
+class XrayRecipe(PictureRecipe):
     """Backbone, dropout of 0.3, one linear layer; cross-entropy.
 
     Parameters
@@ -80,26 +78,19 @@ class XrayRecipe:
 
     system = "xray-classes"
     preset = "ours"
-    annotators = ("doctor",)
-    average_decay = None
-    precision = "32-true"
-    half_storage = False
-    gradient_clip = None
-    leak = None
     yardstick = Yardstick("accuracy")
 
     def __init__(self, config: XrayConfig | None = None) -> None:
-        self.config = config or XrayConfig()
-        self.patience: int | None = self.config.patience
-        self.watched_share = self.config.watched_share
+        self.config = config = config or XrayConfig()
+        self.epochs, self.batch_size = config.epochs, config.batch
+        self.patience, self.watched_share = config.patience, config.watched_share
+        self.facts = self._facts()
 
     def with_classes(self, names: tuple[str, ...]) -> XrayRecipe:
         """Return the recipe for the classes of a data set."""
         return XrayRecipe(replace(self.config, classes=names))
 
-    @property
-    def facts(self) -> Facts:
-        """What goes onto the card."""
+    def _facts(self) -> Facts:
         config, side = self.config, BACKBONES[self.config.model].side_px
         return Facts(
             task=Task.CLASSES,
@@ -134,16 +125,6 @@ class XrayRecipe:
         """Return the network with its softmax."""
         return nn.Sequential(network, nn.Softmax(1))
 
-    def prepared(self, one: Slice) -> NDArray[np.float32]:
-        """Return the network's input for one picture."""
-        return slice_input(one, self.facts.preparation)
-
-    def stages(self, count: int) -> tuple[Stage, ...]:
-        """Return one stage of all passes, looked at after each."""
-        steps = max(-(-count // self.config.batch), 1)
-        total = steps * self.config.epochs
-        return (Stage("main", total, self.config.batch, shuffled=True, check_steps=steps),)
-
     def sources(
         self,
         stage: int,  # noqa: ARG002
@@ -152,13 +133,6 @@ class XrayRecipe:
     ) -> Sequence[Source]:
         """Return the pictures with their classes."""
         return [picture_source("X-rays", data.items, 3)] if data.items else []
-
-    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
-        """Return nothing: the pictures are all that is trained on."""
-        return ()
-
-    def finish(self, network: nn.Module, data: TrainingData) -> None:
-        """Do nothing after the stage."""
 
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
         """Return the share of pictures whose class is found."""
@@ -205,4 +179,4 @@ class XrayRecipe:
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
-        return optimiser, lambda step: (1 + float(np.cos(np.pi * step / stage.steps))) / 2
+        return optimiser, lambda step: half_cosine(step, stage.steps)

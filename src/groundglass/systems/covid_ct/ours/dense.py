@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
@@ -33,6 +32,7 @@ from groundglass.systems.covid_ct.self_supervision import (
     MomentumContrast,
     learn_without_labels,
 )
+from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.pictures import slice_input
 from groundglass.systems.recipes import Source, Stage, TrainingData
 
@@ -91,7 +91,7 @@ class OursRecipe(ClassRecipe):
 
     def __init__(self, config: OursConfig | None = None) -> None:
         self.config = config = config or OursConfig()
-        self.average_decay: float | None = config.average_decay
+        self.average_decay = config.average_decay
         self.patience = config.patience
         self.watched_share = config.watched_share
         preparation = Preparation(
@@ -179,4 +179,4 @@ class OursRecipe(ClassRecipe):
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        return optimiser, lambda step: (1 + float(np.cos(np.pi * step / stage.steps))) / 2
+        return optimiser, lambda step: half_cosine(step, stage.steps)

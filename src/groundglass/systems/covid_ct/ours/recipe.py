@@ -21,6 +21,8 @@ from groundglass.systems.covid_ct.ours.network import SmallClassifier
 from groundglass.systems.covid_ct.recipe import LABELS, LIMITS, ClassRecipe, familiarity_of
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, toned
 from groundglass.systems.covid_rate.ours.network import NetworkConfig
+from groundglass.systems.picture_batches import mixed_in_pairs
+from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.pictures import Lazy, slice_input, targets_of
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData
 
@@ -95,7 +97,7 @@ class SmallRecipe(ClassRecipe):
 
     def __init__(self, config: SmallConfig | None = None) -> None:
         self.config = config = config or SmallConfig()
-        self.average_decay: float | None = config.average_decay
+        self.average_decay = config.average_decay
         self.patience = config.patience
         self.watched_share = config.watched_share
         facts = Facts(
@@ -175,13 +177,7 @@ class SmallRecipe(ClassRecipe):
         image = toned(moved, config.augment, generator)
         wanted = torch.from_numpy(source.targets) * (1 - 2 * config.smoothing) + config.smoothing
         if config.mixup > 0:
-            chance = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-            drawn = chance.beta(config.mixup, config.mixup, count).astype(np.float32)
-            share = torch.from_numpy(np.maximum(drawn, 1 - drawn))
-            other = torch.from_numpy(chance.permutation(count))
-            wide = share.view(-1, 1, 1, 1)
-            image = wide * image + (1 - wide) * image[other]
-            wanted = share * wanted + (1 - share) * wanted[other]
+            image, wanted = mixed_in_pairs(image, wanted, config.mixup, generator)
         return {"image": image, "wanted": wanted}
 
     def _motion(self, count: int, generator: Generator) -> Tensor:
@@ -221,9 +217,4 @@ class SmallRecipe(ClassRecipe):
             ],
             weight_decay=config.weight_decay,
         )
-
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / max(config.warm_up_steps, 1))
-            return rise * (0.005 + 0.995 * (1 + math.cos(math.pi * step / stage.steps)) / 2)
-
-        return optimiser, factor
+        return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.005)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +23,8 @@ from groundglass.systems.per_covid_19.ours.augment import (
 )
 from groundglass.systems.per_covid_19.ours.network import PercentNetwork, PercentNetworkConfig
 from groundglass.systems.picture_batches import predicted
-from groundglass.systems.pictures import LUNG_WINDOW_HU, Lazy, planes_of, slice_input, targets_of
+from groundglass.systems.picture_recipe import PictureRecipe, half_cosine
+from groundglass.systems.pictures import LUNG_WINDOW_HU, Lazy, planes_of, targets_of
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 
@@ -64,7 +64,7 @@ class SmallConfig:
     """Precision of the training library."""
 
 
-class SmallRecipe:
+class SmallRecipe(PictureRecipe):
     """The recipe of ``percent-small``: nothing is chosen on held-out slices.
 
     Parameters
@@ -74,23 +74,16 @@ class SmallRecipe:
 
     system = "per-covid-19"
     preset = "ours"
-    annotators = ("doctor",)
     half_storage = True
-    patience = None
-    leak = None
     yardstick = Yardstick("MAE", higher_is_better=False)
 
     def __init__(self, config: SmallConfig | None = None) -> None:
         self.config = config = config or SmallConfig()
-        self.average_decay: float | None = config.average_decay
-        self.gradient_clip: float | None = config.gradient_clip
+        self.epochs, self.batch_size = config.epochs, config.batch
+        self.average_decay, self.gradient_clip = config.average_decay, config.gradient_clip
         self.watched_share, self.precision = config.watched_share, config.precision
-
-    @property
-    def facts(self) -> Facts:
-        """What goes onto the card."""
-        side = self.config.side_px
-        return Facts(
+        side = config.side_px
+        self.facts = Facts(
             task=Task.PERCENT,
             summary="Infected percentage of one slice or picture, by a small regressor.",
             architecture="residual encoder, infection weighted by lung",
@@ -118,16 +111,6 @@ class SmallRecipe:
         """Return the network as it is: it answers percentages."""
         return network
 
-    def prepared(self, one: Slice) -> NDArray[np.float32]:
-        """Return the network's input for one slice, shape (1, rows, columns)."""
-        return slice_input(one, self.facts.preparation)
-
-    def stages(self, count: int) -> tuple[Stage, ...]:
-        """Return one stage of all passes, looked at after each."""
-        steps = max(-(-count // self.config.batch), 1)
-        total = steps * self.config.epochs
-        return (Stage("main", total, self.config.batch, shuffled=True, check_steps=steps),)
-
     def sources(
         self,
         stage: int,  # noqa: ARG002
@@ -144,13 +127,6 @@ class SmallRecipe:
         grey = Image.fromarray(planes_of(one, 1)[0].astype(np.uint8))
         side = self.config.kept_px
         return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR))[None]
-
-    def other_data(self, data: TrainingData) -> tuple[str, ...]:  # noqa: ARG002
-        """Return nothing: rated slices are all that is trained on."""
-        return ()
-
-    def finish(self, network: nn.Module, data: TrainingData) -> None:
-        """Do nothing after the stage."""
 
     def judge(self, network: nn.Module, sources: Sequence[Source], device: Any) -> float | None:
         """Return the mean absolute error of slices, each seen once."""
@@ -205,10 +181,4 @@ class SmallRecipe:
             ],
             lr=config.learning_rate,
         )
-
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / max(config.warm_up_steps, 1))
-            way = min(step / stage.steps, 1.0)
-            return rise * (0.005 + 0.995 * (1 + math.cos(math.pi * way)) / 2)
-
-        return optimiser, factor
+        return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.005)
