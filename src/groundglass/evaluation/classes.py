@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +20,11 @@ from groundglass.evaluation.class_figures import (
     summarise_classes,
 )
 from groundglass.evaluation.evaluate import Options
-from groundglass.evaluation.result import Evaluation, template, write_figures
+from groundglass.evaluation.result import Evaluation, template, write_figures, write_rows
+from groundglass.evaluation.targets import concluded
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_ctset.patient import Decision, PatientVote
 from groundglass.systems.pictures import answers
-from groundglass.systems.registry import system_named
 
 MAIN = ("accuracy", "auc", "f1_covid", "f1_noncovid", "sensitivity", "specificity", "precision")
 """Figures of parts of the data, such as one kind of series."""
@@ -90,24 +89,17 @@ class ClassKind:
         on_progress: OnProgress,
     ) -> Evaluation:
         """Return figures beside those of cues and published ones, and rows of parts."""
-        source, published = system_named(system, "evaluate").published(slices.dataset)
-        beside = _beside(slices, scores, on_progress) if options.baselines else {}
-        return Evaluation(
-            system=system,
-            model=model,
-            dataset=slices.dataset,
-            split=split,
-            metrics=summarise_classes(scores, options.rounds, options.seed),
-            published_source=source,
-            published=published,
-            scores=scores,
-            baselines={
-                name: summarise_classes(own, options.rounds, options.seed)
-                for name, own in beside.items()
-            },
-            notes=notes,
+        return concluded(
+            system,
+            model,
+            slices,
+            split,
+            scores,
+            notes,
+            options,
+            figures=summarise_classes,
+            beside=_beside(slices, scores, on_progress) if options.baselines else {},
             meaning=CLASS_MEANING,
-            other_scores=beside,
             folds=part_figures(slices, scores),
         )
 
@@ -199,7 +191,7 @@ def write_class_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
     paths = tuple(folder / name for name in names)
     paths[0].write_text(found.to_json(), encoding="utf-8")
     write_figures(found, paths[1])
-    _write_table(
+    write_rows(
         paths[2], ("part", *MAIN), [(name, *row.values()) for name, row in found.folds.items()]
     )
     heads = ("picture", "source", "stratum", "covid", "chance", "called_covid", "abstained")
@@ -207,12 +199,7 @@ def write_class_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
         (s.name, s.group, s.stratum, int(s.covid), s.chance, int(s.called), int(s.abstained))
         for s in found.scores
     ]
-    _write_table(paths[3], heads, rows)
+    write_rows(paths[3], heads, rows)
     page = template("classes.html").render(it=found, main=MAIN)
     paths[4].write_text(page, encoding="utf-8")
     return paths
-
-
-def _write_table(path: Path, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as text:
-        csv.writer(text).writerows([heads, *rows])

@@ -22,12 +22,12 @@ from groundglass.evaluation.percent_figures import (
 )
 from groundglass.evaluation.percent_page import write_percent_evaluation
 from groundglass.evaluation.result import Evaluation
+from groundglass.evaluation.targets import concluded
 from groundglass.infection.picture import PictureConfig, segment_picture
 from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.method import infection_map
 from groundglass.systems.pictures import answers
-from groundglass.systems.registry import system_named
 
 CONSTANTS: dict[str, Callable[[Sequence[float]], Any]] = {"mean": np.mean, "median": np.median}
 """What a constant predictor answers."""
@@ -62,30 +62,24 @@ class PercentKind:
         on_progress: OnProgress,
     ) -> Evaluation:
         """Return figures beside constants, the percentages of masks and published figures."""
-        source, published = system_named(system, "evaluate").published(slices.dataset)
         beside = _beside(slices, scores, on_progress) if options.baselines else {}
-        notes = (*notes, *(_seen_by_network(slices) if NET in beside else ()))
-        metrics = percent_figures(scores, options.rounds, options.seed)
-        if metrics["slice_pc"].value is None:
-            notes = (*notes, "a correlation needs two sides that vary; one does not, so it is none")
-        return Evaluation(
-            system=system,
-            model=model,
-            dataset=slices.dataset,
-            split=split,
-            metrics=metrics,
-            published_source=source,
-            published=published,
-            scores=scores,
-            baselines={
-                name: percent_figures(own, options.rounds, options.seed)
-                for name, own in beside.items()
-            },
-            notes=notes,
+        found = concluded(
+            system,
+            model,
+            slices,
+            split,
+            scores,
+            (*notes, *(_seen_by_network(slices) if NET in beside else ())),
+            options,
+            figures=percent_figures,
+            beside=beside,
             meaning=MEANING,
-            other_scores=beside,
             folds=fold_figures(scores),
         )
+        if found.metrics["slice_pc"].value is not None:
+            return found
+        told = "a correlation needs two sides that vary; one does not, so it is none"
+        return replace(found, notes=(*found.notes, told))
 
     def write(
         self,

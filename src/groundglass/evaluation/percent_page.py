@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from groundglass.evaluation.percent_figures import (
     severity_of,
     subject_means,
 )
-from groundglass.evaluation.result import Evaluation, template, write_figures
+from groundglass.evaluation.result import Evaluation, template, write_figures, write_rows
 
 PLOT_PX = 360
 
@@ -72,12 +71,12 @@ def write_percent_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...
     paths = tuple(folder / name for name in (*names, "evaluation.html"))
     paths[0].write_text(found.to_json(), encoding="utf-8")
     write_figures(found, paths[1])
-    _write_rows(
+    write_rows(
         paths[2], ["part", *MAIN], ([name, *row.values()] for name, row in found.folds.items())
     )
     _write_slices(found, paths[3])
     subjects = subject_means(found.scores)
-    _write_rows(
+    write_rows(
         paths[4],
         ["subject", "fold", "reference", "found", "error"],
         ([s.group, s.fold, s.reference, s.found, s.found - s.reference] for s in subjects),
@@ -86,13 +85,6 @@ def write_percent_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...
     page = template("percent.html").render(it=found, plots=plots, main=MAIN)
     paths[5].write_text(page, encoding="utf-8")
     return paths
-
-
-def _write_rows(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as text:
-        table = csv.writer(text)
-        table.writerow(head)
-        table.writerows(rows)
 
 
 def _write_slices(found: Evaluation, path: Path) -> None:
@@ -112,7 +104,7 @@ def _write_slices(found: Evaluation, path: Path) -> None:
         ]
         for place, s in enumerate(found.scores)
     )
-    _write_rows(path, head, rows)
+    write_rows(path, head, rows)
 
 
 def scatter(subjects: Sequence[PercentScore]) -> Plot:

@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -129,8 +129,13 @@ def write_figures(evaluation: Evaluation, path: Path) -> None:
             [f"{method} (published)", name, value, None, None, evaluation.meaning.get(name, "")]
             for name, value in row.items()
         ]
+    write_rows(path, rows[0], rows[1:])
+
+
+def write_rows(path: Path, head: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with its head."""
     with path.open("w", newline="", encoding="utf-8") as text:
-        csv.writer(text).writerows(rows)
+        csv.writer(text).writerows([head, *rows])
 
 
 def _write_slices(scores: Sequence[SliceScore], path: Path) -> None:

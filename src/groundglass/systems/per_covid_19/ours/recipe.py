@@ -93,7 +93,7 @@ class SmallRecipe(PictureRecipe):
                 Scale.BYTES,
                 LUNG_WINDOW_HU,
                 (side, side),
-                views=("as_is", "rows", "columns", "both"),
+                views=("as_is", "both"),
             ),
             limits=(
                 "Trained on pictures with the lungs cropped by hand, of patients who all had "
