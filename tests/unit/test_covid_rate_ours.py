@@ -1,4 +1,4 @@
-"""Our recipe: slices without doctors' masks, and the head fitted on frozen maps."""
+"""Our recipe: slices without doctors' masks, and what its stages draw and weigh."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from groundglass.datasets import covid_ct_md_fake, per_covid_19, per_covid_19_fake  # noqa: E402
+from groundglass.datasets import (  # noqa: E402
+    covid_ct_md_fake,
+    covid_semiseg,
+    per_covid_19,
+    per_covid_19_fake,
+)
+from groundglass.datasets.finding import open_slices  # noqa: E402
 from groundglass.errors import ReadError  # noqa: E402
 from groundglass.systems.covid_rate.ours import extra  # noqa: E402
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment  # noqa: E402
-from groundglass.systems.covid_rate.ours.network import (  # noqa: E402
-    InfectionNetwork,
-    NetworkConfig,
-)
-from groundglass.systems.covid_rate.ours.pixel_head import (  # noqa: E402
-    HeadConfig,
-    draw_pixel_maps,
-    fit_head,
-)
+from groundglass.systems.covid_rate.ours.network import NetworkConfig  # noqa: E402
 from groundglass.systems.covid_rate.ours.recipe import (  # noqa: E402
     OursConfig,
     OursRecipe,
@@ -44,8 +42,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tiny(heads: int = 1) -> NetworkConfig:
-    return NetworkConfig((4, 4, 4, 4, 4), (1, 1, 1, 1), (4, 4, 4, 4), (6 * heads, 4 * heads))
+def tiny() -> NetworkConfig:
+    return NetworkConfig((4, 4, 4, 4, 4), (1, 1, 1, 1), (4, 4, 4, 4), (6, 4))
 
 
 def test_rated_slices_are_read_back(root: Path) -> None:
@@ -127,7 +125,6 @@ def test_all_sources_of_the_recipe(root: Path) -> None:
     config = OursConfig(
         network=tiny(),
         stages=(StageConfig("broad", 1, 1e-3, shares, 32, 2),),
-        head=None,
         weak=WeakMaskConfig(smallest_lung_px=50, thresholds=(0.0, 1.0), area_ratio=(0.0, 100.0)),
         kept_px=64,
         answer_px=64,
@@ -142,28 +139,25 @@ def test_all_sources_of_the_recipe(root: Path) -> None:
     assert recipe.sources(0, TrainingData(()), recipe.network()) == []
 
 
-def test_the_head_learns_and_the_rest_stays() -> None:
-    generator = np.random.default_rng(0)
-    stacks = np.zeros((4, 3, 64, 64), np.uint8)
-    stacks[:, 0] = generator.integers(0, 40, (4, 64, 64))
-    stacks[:, 0, 20:50, 20:50] += 100
-    stacks[:, 1, 20:50, 20:50] = 255
+def test_the_last_stage_weighs_doctors_most_and_wants_sharp_maps(tmp_path: Path) -> None:
+    covid_semiseg.write_fake(tmp_path, np.random.default_rng(0))
+    items = open_slices(tmp_path, ["train", "pseudo"]).items
+    config = OursConfig(network=tiny(), kept_px=64, answer_px=64)
+    recipe, last = OursRecipe(config), len(config.stages) - 1
+    assert recipe.stages(0)[last].average_decay == 0.99
+    found = recipe.sources(last, TrainingData(items), recipe.network())
+    weights = {source.name: source.weights for source in found}
+    assert weights == {"doctor": (1.0, 0.5), "network": (0.7, 0.0)}
+    batch = recipe.batch(last, found, 4, torch.Generator().manual_seed(0))
+    assert batch["image"].shape == (4, 1, 224, 224)
     torch.manual_seed(0)
-    network = InfectionNetwork(tiny(heads=2))
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    config = HeadConfig(2, 500, (6, 4), (0, 1), 60, 4, 200, learning_rate=2e-2, dropout=0.0)
-    still = AugmentConfig(*(0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-    pixels = draw_pixel_maps(network, stacks, config, still)
-    assert pixels.maps.shape[:3] == (4, 2, 500)
-    fit_head(network, pixels, [0, 1, 2, 3], config)
-    for name, value in network.state_dict().items():
-        if not name.startswith("head."):
-            assert torch.equal(value, before[name]), name
-    with torch.inference_mode():
-        mask = network(torch.tensor(stacks[:1, :1] / 200, dtype=torch.float32))[0, 0] > 0
-    truth = torch.tensor(stacks[0, 1] > 0)
-    dice = 2 * int((mask & truth).sum()) / int(mask.sum() + truth.sum())
-    assert dice > 0.8
+    network = recipe.network().eval()
+    sharp, plain, none = (
+        recipe.loss(network, {**batch, "dice_weight": torch.tensor(weight)}).item()
+        for weight in (float(batch["dice_weight"]), 1.0, 0.0)
+    )
+    assert sharp - none == pytest.approx(3 * (plain - none), rel=1e-4)
+    assert plain > none
 
 
 def test_augmented_masks_follow_their_tones() -> None:

@@ -31,7 +31,6 @@ from groundglass.systems.covid_rate.method import infection_map, prepared
 from groundglass.systems.covid_rate.network import NetworkConfig
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig
 from groundglass.systems.covid_rate.ours.network import NetworkConfig as OursNetworkConfig
-from groundglass.systems.covid_rate.ours.pixel_head import HeadConfig
 from groundglass.systems.covid_rate.ours.recipe import OursConfig, OursRecipe, StageConfig
 from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedRecipe
 from groundglass.systems.recipes import Recipe, TrainingData
@@ -40,6 +39,7 @@ from groundglass.training.export import Origins, export_model, write_onnx
 from groundglass.training.fit import FitOptions, seed_of, train_network
 
 OPTIONS = FitOptions(accelerator="cpu", checkpoint_steps=2)
+CHANGES = AugmentConfig(rotation_degrees=5, cutout=0.5)
 
 
 def items(count: int = 4, side: int = 64) -> list[SliceItem]:
@@ -59,16 +59,14 @@ def published(epochs: int = 4, **changes: Any) -> PublishedRecipe:
     return PublishedRecipe(replace(config, **changes))
 
 
-def ours(steps: int = 2) -> OursRecipe:
+def ours(steps: int = 2, fine_decay: float = 0.9) -> OursRecipe:
     return OursRecipe(
         OursConfig(
             network=OursNetworkConfig((4, 4, 8, 8, 8), (1, 1, 1, 1), (8, 8, 4, 4), (12, 8)),
-            augment=AugmentConfig(rotation_degrees=5, cutout=0.5),
             stages=(
-                StageConfig("broad", steps, 1e-3, {"doctor": 0.5, "network": 0.5}, 64, 2),
-                StageConfig("fine", steps, 1e-3, {"doctor": 1.0}, 64, 2),
+                StageConfig("broad", steps, 1e-3, {"doctor": 0.5, "network": 0.5}, 64, 2, CHANGES),
+                StageConfig("fine", steps, 1e-3, {"doctor": 1.0}, 64, 2, CHANGES, 3.0, fine_decay),
             ),
-            head=HeadConfig(2, 200, (6, 4), (0, 1), 3, 2, 50),
             kept_px=64,
             answer_px=64,
             warm_up_steps=1,
@@ -115,6 +113,17 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
         curve = f"{name}.curve.csv"
         assert (folder / curve).read_bytes() == (tmp_path / "whole" / curve).read_bytes()
         assert (folder / f"{name}.curve.png").is_file()
+
+
+def test_a_stage_may_average_in_its_own_way(tmp_path: Path) -> None:
+    data = TrainingData(items(), seed=3)
+    last, mean = (
+        weights(train_network(ours(4, decay), data, tmp_path / str(decay), options=OPTIONS))
+        for decay in (0.0, 0.99)
+    )
+    assert any((last[name] != mean[name]).any() for name in last)
+    broad = [(tmp_path / folder / "broad.safetensors").read_bytes() for folder in ("0.0", "0.99")]
+    assert broad[0] == broad[1]
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from groundglass.evaluation.kinds import evaluate_folds
 from groundglass.systems.covid_rate.certainty import PseudoConfig
 from groundglass.systems.covid_rate.folders import read_pairs, synthesize_folder
 from groundglass.systems.covid_rate.network import NetworkConfig as ThinConfig
-from groundglass.systems.covid_rate.ours.augment import AugmentConfig
 from groundglass.systems.covid_rate.ours.network import NetworkConfig
 from groundglass.systems.covid_rate.ours.recipe import OursConfig, OursRecipe, StageConfig
 from groundglass.systems.covid_rate.recipe import PublishedConfig, PublishedRecipe
@@ -47,9 +46,7 @@ def recipe(steps: int = 2) -> OursRecipe:
     return OursRecipe(
         OursConfig(
             network=NetworkConfig((4, 4, 4, 4, 4), (1, 1, 1, 1), (4, 4, 4, 4), (4, 4)),
-            augment=AugmentConfig(),
             stages=(StageConfig("only", steps, 1e-3, {"doctor": 0.5, "network": 0.5}, 32, 2),),
-            head=None,
             kept_px=32,
             answer_px=32,
             precision="32-true",

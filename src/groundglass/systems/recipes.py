@@ -35,6 +35,8 @@ class Stage:
     not, the recipe draws with replacement."""
     check_steps: int | None = None
     """Steps between looks at the validation slices; ``None`` for those between checkpoints."""
+    average_decay: float | None = None
+    """Decay of the running average of weights in this stage; ``None`` for that of the recipe."""
 
     def steps_of_pass(self, count: int) -> int:
         """Return how many steps it takes to see every slice once."""

@@ -76,6 +76,12 @@ class Job:
         """Steps between checkpoints, and between looks at the validation slices."""
         return self.stage.check_steps or self.options.checkpoint_steps
 
+    @property
+    def average_decay(self) -> float | None:
+        """Decay of the running average of weights; ``None`` to keep the last ones."""
+        decay = self.stage.average_decay
+        return self.recipe.average_decay if decay is None else decay
+
 
 _PASS = 2
 """Tells the seed of a pass from those of its steps."""
@@ -143,7 +149,7 @@ class Trainee(pl.LightningModule):
     def __init__(self, job: Job, network: nn.Module, on_progress: OnProgress) -> None:
         super().__init__()
         self.job, self.network, self.on_progress = job, network, on_progress
-        average = copy.deepcopy(network) if job.recipe.average_decay is not None else None
+        average = copy.deepcopy(network) if job.average_decay is not None else None
         self.average = None if average is None else average.requires_grad_(requires_grad=False)
         self.points: list[Point] = []
         self.best: dict[str, Tensor] | None = None
@@ -188,7 +194,7 @@ class Trainee(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Move the average of the weights, and tell how far the stage is."""
         if self.average is not None:
-            _move(self.average, self.network, self.job.recipe.average_decay or 0.0, self.steps_done)
+            _move(self.average, self.network, self.job.average_decay or 0.0, self.steps_done)
         self.on_progress(Progress(f"training, {self.job.stage.name}", *self._place()))
 
     def _place(self) -> tuple[int, int]:
