@@ -133,6 +133,15 @@ def test_the_quiet_time_begins_anew_with_the_node(tmp_path: Path) -> None:
     assert spool.note(KEY, State.INCOMING).broken_at is None
 
 
+def test_a_study_of_which_nothing_was_acknowledged_is_none(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    home = spool.path(KEY, State.INCOMING) / "instances" / "series"
+    home.mkdir(parents=True)
+    (home / ".part-abc").write_bytes(b"half")
+    spool.recover()
+    assert spool.find(KEY) is None
+
+
 def test_what_is_noted_late_makes_no_second_study(tmp_path: Path) -> None:
     spool = filled(tmp_path)
     spool.move(KEY, State.INCOMING, State.READY)

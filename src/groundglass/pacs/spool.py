@@ -96,7 +96,11 @@ class Spool:
                     self.change(key, state, open=0)
                     self.lose(key, "the listener was stopped while the study came in")
         for key in self.keys(State.INCOMING):
-            (self.path(key, State.INCOMING) / TOUCHED).touch()
+            folder = self.path(key, State.INCOMING)
+            if any(folder.glob("*/*/*.dcm")):
+                (folder / TOUCHED).touch()
+            else:  # nothing of it was acknowledged
+                shutil.rmtree(folder, ignore_errors=True)
         left = self.keys(State.WORKING)
         for key in left:
             self.move(key, State.WORKING, State.READY)
@@ -185,8 +189,8 @@ class Spool:
         """Note a study that is new, and a connection that begins to carry it."""
         key, state = folder.name, State(folder.parent.name)
         if not (folder / NOTE).exists():
-            _write(folder / NOTE, to_json(fresh).encode())
-        if first:
+            _write(folder / NOTE, to_json(replace(fresh, open=int(first))).encode())
+        elif first:
             self.change(key, state, open=self.note(key, state).open + 1)
 
     def set_down(self, key: str, started: float) -> None:
