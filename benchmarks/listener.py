@@ -262,7 +262,7 @@ def kills(arguments: argparse.Namespace, scratch: Path, count: int = 10) -> dict
         wait_until(lambda: settled(node, 1))
         span = 2.0 * (time.monotonic() - started)
         sent = [1]
-        pauses = [random.Random(arguments.seed + i).uniform(0, span / 2) for i in range(1, count)]  # noqa: S311
+        pauses = [random.Random(arguments.seed + i).uniform(0, span / 4) for i in range(1, count)]  # noqa: S311
         sending = threading.Thread(target=send_all, args=(node, studies[1:], pauses, sent))
         sending.start()
         killed = kill_at_random(node, random.Random(arguments.seed), span, count)  # noqa: S311

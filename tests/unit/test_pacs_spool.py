@@ -142,6 +142,15 @@ def test_a_study_of_which_nothing_was_acknowledged_is_none(tmp_path: Path) -> No
     assert spool.find(KEY) is None
 
 
+def test_a_study_without_a_sender_gets_it_with_the_next_image(tmp_path: Path) -> None:
+    spool = filled(tmp_path)
+    (spool.path(KEY, State.INCOMING) / "study.json").unlink()
+    spool.move(KEY, State.INCOMING, State.DONE, reason="the study holds no image")
+    spool.add(instance(9), "SENDER", "now", first=True)
+    note = spool.note(KEY, State.INCOMING)
+    assert (note.study_uid, note.sender_ae, note.open, note.reason) == (STUDY, "SENDER", 1, "")
+
+
 def test_what_is_noted_late_makes_no_second_study(tmp_path: Path) -> None:
     spool = filled(tmp_path)
     spool.move(KEY, State.INCOMING, State.READY)

@@ -188,10 +188,12 @@ class Spool:
     def _carry(self, folder: Path, fresh: Note, *, first: bool) -> None:
         """Note a study that is new, and a connection that begins to carry it."""
         key, state = folder.name, State(folder.parent.name)
-        if not (folder / NOTE).exists():
-            _write(folder / NOTE, to_json(replace(fresh, open=int(first))).encode())
+        note = self.note(key, state)
+        if not note.study_uid:
+            told = {"study_uid": fresh.study_uid, "sender_ae": fresh.sender_ae}
+            self.change(key, state, **told, received=fresh.received, open=note.open + first)
         elif first:
-            self.change(key, state, open=self.note(key, state).open + 1)
+            self.change(key, state, open=note.open + 1)
 
     def set_down(self, key: str, started: float) -> None:
         """Note that a connection has carried a study to its end.
