@@ -47,7 +47,7 @@ import pydicom
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.analyze_time import machine
-from benchmarks.listener_studies import SERIES, Study, make_studies
+from benchmarks.listener_studies import SERIES, Study, image, make_studies
 from tests.pacs_nodes import free_port
 
 RESULTS = Path(__file__).parent / "results" / "listener.json"
@@ -363,11 +363,6 @@ def kept(node: Node, study: Study) -> dict[str, str]:
             for path in note.parent.glob("instances/*/*.dcm"):
                 found[names[str(pydicom.dcmread(path).SOPInstanceUID)]] = image(path)
     return found
-
-
-def image(path: Path) -> str:
-    """Return a digest of the pixels of a file."""
-    return sha256(pydicom.dcmread(path).PixelData).hexdigest()
 
 
 def settled(node: Node, count: int) -> bool:

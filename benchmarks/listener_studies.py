@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pydicom
@@ -60,3 +61,8 @@ def make_studies(data: Path, folder: Path, count: int, every: int, shrink: int) 
     names = [SERIES[i % len(SERIES)] for i in range(count)]
     found = [next(data.glob(f"*/{name}")) for name in names]
     return [make_study(one, folder / f"study{i}", every, shrink) for i, one in enumerate(found)]
+
+
+def image(path: Path) -> str:
+    """Return a digest of the pixels of a file."""
+    return sha256(pydicom.dcmread(path).PixelData).hexdigest()
