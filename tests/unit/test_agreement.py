@@ -254,3 +254,62 @@ def test_command_prints_and_writes(tmp_path: Path) -> None:
     assert "kappa_quadratic" in shown.stdout
     wrong = CliRunner().invoke(app, ["agreement", str(reference), str(tmp_path / "no.csv")])
     assert wrong.exit_code == 1
+
+
+def with_moments(
+    count: int, means: tuple[float, float], spreads: tuple[float, float], pearson: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two columns of exactly these means, population spreads and correlation."""
+    drawn = np.random.default_rng(0).normal(size=(count, 2))
+    whole = np.column_stack([np.ones(count), drawn])
+    one, other = np.sqrt(count) * np.linalg.qr(whole)[0].T[1:]
+    turned = pearson * one + np.sqrt(1 - pearson**2) * other
+    return means[0] + spreads[0] * one, means[1] + spreads[1] * turned
+
+
+def test_published_figures_that_rest_on_moments_alone_fit_together(tmp_path: Path) -> None:
+    """The two columns of scores are not published, their figures are, to two or three digits.
+
+    Pearson 0.823, bias -1.04, root mean square 2.67 and concordance 0.756 of 50 patients leave one
+    pair of spreads, so that limits and ICC follow, which are published too.
+    """
+    bias, rmse, pearson, ccc = -1.04, 2.67, 0.823, 0.756
+    apart = rmse**2 - bias**2  # spreads squared less twice the covariance
+    covered = ccc * (apart + bias**2) / (1 - ccc)  # twice the covariance
+    total, twice = apart + covered, covered / pearson
+    wide, narrow = np.sqrt(total + twice), np.sqrt(total - twice)
+    spreads = ((wide + narrow) / 2, (wide - narrow) / 2)
+    truth, score = with_moments(50, (8.6, 8.6 + bias), spreads, pearson)
+    names = [f"P{n:03}" for n in range(50)]
+    gt = put(tmp_path / "gt.csv", "\n".join(f"{n},{t}" for n, t in zip(names, truth, strict=True)))
+    pairs = zip(truth, score, strict=True)
+    results = put(tmp_path / "results.csv", "\n".join(f"{t},{s}" for t, s in pairs))
+    arguments = ["agreement", str(gt), str(results), "--rounds", "0", "--json"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["scores"]["column 2"]
+    for name, value, digits in (
+        ("pearson", 0.823, 3),
+        ("bias", -1.04, 2),
+        ("rmse", 2.67, 2),
+        ("concordance", 0.756, 3),
+        ("icc21", 0.760, 3),
+        ("limit_low", -5.9, 1),
+        ("limit_high", 3.8, 1),
+    ):
+        # The figures it starts from are rounded themselves.
+        assert found[name]["value"] == pytest.approx(value, abs=1.1 * 10.0**-digits), name
+
+
+@pytest.mark.parametrize(
+    ("bias", "rmse", "limits"), [(12.72, 13.24, (5.5, 20.0)), (-1.06, 2.60, (-5.8, 3.7))]
+)
+def test_published_limits_follow_from_bias_and_root_mean_square(
+    bias: float, rmse: float, limits: tuple[float, float]
+) -> None:
+    gap = np.sqrt(rmse**2 - bias**2)
+    truth, shifted = with_moments(50, (8.6, bias), (4.0, gap), 0.0)
+    found = agreement(truth.tolist(), (truth + shifted).tolist(), rounds=0).figures
+    assert found["rmse"].value == pytest.approx(rmse)
+    for name, wanted in zip(("limit_low", "limit_high"), limits, strict=True):
+        assert found[name].value == pytest.approx(wanted, abs=0.1)
