@@ -35,6 +35,7 @@ from groundglass.followup.identity import (
     require_one_patient,
     time_order,
 )
+from groundglass.followup.page import render_page
 from groundglass.followup.register import overlay
 from groundglass.phantom import Chest, Ellipsoid
 from groundglass.phantom_dicom import write_series
@@ -143,6 +144,43 @@ def test_who_is_compared_is_never_guessed() -> None:
         require_one_patient(men, told=False)
     assert require_one_patient([nobody, nobody], told=True).status is Status.OK
     assert require_one_patient([PATIENT, other], told=True).status is Status.WARNING
+
+
+def test_one_study_is_of_one_patient_unless_its_headers_contradict() -> None:
+    series_ = [Identity(study="s" * 8), Identity(study="s" * 8)]
+    verdict = require_one_patient(series_, told=False)
+    assert verdict.status is Status.OK
+    assert "one study" in verdict.found
+    for other in (
+        Identity(study="t" * 8),
+        Identity(),
+        Identity(study="s" * 8, patient="b" * 8, traits=(None, "m")),
+    ):
+        pair = [replace(series_[0], patient="a" * 8) if other.patient else series_[0], other]
+        with pytest.raises(IdentityError, match="--same-patient"):
+            require_one_patient(pair, told=False)
+
+
+def test_three_dates_have_their_rows_and_changes_against_first_and_last(
+    grown: Comparison,
+) -> None:
+    first, second = (visit.result for visit in grown.visits)
+    third = replace(first, provenance=replace(first.provenance, sha256="3" * 64))
+    last = replace(PATIENT, day=date(2020, 4, 10))
+    found = compare([third, second, first], [last, LATER, PATIENT], register="none")
+    assert [visit.day for visit in found.visits] == [0, 14, 40]
+    words = [
+        tuple(
+            "" if changes is None else changes.percent["total"].word
+            for changes in (visit.since_first, visit.since_last)
+        )
+        for visit in found.visits
+    ]
+    assert words == [("", ""), ("rise", "rise"), ("no real change", "fall")]
+    assert len(timeline_csv(found).splitlines()) == 4
+    page = render_page(found)
+    assert all(f"Scan {n}, day {day}" in page for n, day in ((1, 0), (2, 14), (3, 40)))
+    assert page.count("<figure>") == 6 * 4
 
 
 def test_order_is_that_of_dates_or_as_given() -> None:
@@ -257,4 +295,5 @@ def test_the_command_refuses_two_patients(tmp_path: Path) -> None:
     with pytest.raises(IdentityError, match="several patients"):
         read_identity(one)
     assert read_identity(tmp_path / "none.nii.gz") == Identity()
+    assert read_identity(other).study is not None
     assert read_identity(other).day == date(2020, 3, 1)

@@ -16,11 +16,12 @@ from groundglass.checks.intensity import calibrate  # noqa: E402
 from groundglass.datasets import spgc  # noqa: E402
 from groundglass.datasets.patients import CLASSES  # noqa: E402
 from groundglass.datasets.spgc import read_spgc_train  # noqa: E402
-from groundglass.errors import ReadError, WeightsError  # noqa: E402
+from groundglass.errors import ModelError, ReadError, WeightsError  # noqa: E402
 from groundglass.lungs.find import find_lungs  # noqa: E402
 from groundglass.models.catalogue import Catalogue  # noqa: E402
 from groundglass.models.runtime import Model  # noqa: E402
 from groundglass.readers.read import read_scan  # noqa: E402
+from groundglass.systems.identification_severity import network  # noqa: E402
 from groundglass.systems.identification_severity.network import (  # noqa: E402
     Features,
     Head,
@@ -294,6 +295,28 @@ def test_features_are_kept_and_made_again_only_if_something_changed(
     before = store.place_of(patients[0])
     file.write_bytes(file.read_bytes() + b"\0")
     assert store.place_of(patients[0]) != before
+
+
+def test_weights_of_a_file_are_taken_and_those_of_imagenet_told_where_they_cannot_be(
+    tmp_path: Path, backbone: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save_file
+
+    weights = {name: one.clone() for name, one in backbone.backbone.state_dict().items()}
+    name = next(name for name in weights if name.endswith("weight"))
+    weights[name] += 1
+    save_file(weights | {"classifier.weight": torch.zeros(1)}, tmp_path / "own.safetensors")
+    made = new_backbone(str(tmp_path / "own.safetensors"))
+    torch.testing.assert_close(made.state_dict()[name], weights[name])
+    assert digest_of(made) != digest_of(backbone.backbone)
+
+    def offline(*_: object, pretrained: bool, **__: object) -> None:
+        assert pretrained
+        raise OSError
+
+    monkeypatch.setattr(network.timm, "create_model", offline)
+    with pytest.raises(ModelError, match="--init FILE"):
+        new_backbone("imagenet")
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from groundglass.core.verdict import Status, Verdict
 from groundglass.errors import IdentityError
 from groundglass.readers.dicom_file import load_header, quiet_pydicom
-from groundglass.readers.dicom_values import text
+from groundglass.readers.dicom_values import text, valid_uid
 from groundglass.readers.tree import list_files
 
 PLACEHOLDERS = frozenset(
@@ -49,6 +49,8 @@ class Identity:
     """Digests of birth date and sex."""
     day: date | None = None
     """When the scan was made."""
+    study: str | None = None
+    """Digest of the study's UID; ``None`` without one. A study is of one patient."""
 
 
 def read_identity(path: Path, series_uid: str | None = None) -> Identity:
@@ -81,7 +83,9 @@ def read_identity(path: Path, series_uid: str | None = None) -> Identity:
         msg = "one scan names several patients in its slices; give the folder of one patient"
         raise IdentityError(msg)
     days = [one.day for one in found if one.day is not None]
-    return Identity(found[0].patient, found[0].traits, min(days) if days else None)
+    studies = {one.study for one in found}
+    study = studies.pop() if len(studies) == 1 else None
+    return Identity(found[0].patient, found[0].traits, min(days) if days else None, study)
 
 
 def _header(file: Path) -> Dataset | None:
@@ -99,6 +103,7 @@ def _identity(header: Dataset) -> Identity:
         _digest(name) if known else None,
         (_digest(text(header, "PatientBirthDate")), _digest(text(header, "PatientSex"))),
         next((day for day in days if day is not None), None),
+        _digest(valid_uid(text(header, "StudyInstanceUID"))),
     )
 
 
@@ -132,8 +137,10 @@ def require_one_patient(identities: Sequence[Identity], *, told: bool) -> Verdic
     """
     ids = {one.patient for one in identities}
     contradicting = any(len({one.traits[i] for one in identities} - {None}) > 1 for i in (0, 1))
-    same = len(ids) == 1 and None not in ids and not contradicting
     differ = len(ids - {None}) > 1 or contradicting
+    by_id = len(ids) == 1 and None not in ids
+    studies = {one.study for one in identities}
+    by_study = len(studies) == 1 and None not in studies
     if told:
         found = "you state that the scans are of one patient"
         if differ:
@@ -145,10 +152,9 @@ def require_one_patient(identities: Sequence[Identity], *, told: bool) -> Verdic
             "they were compared as told",
             "if they are of different patients, no change between them means anything",
         )
-    if same:
-        return Verdict(
-            "same_patient", Status.OK, "all headers name one patient", "they were compared", ""
-        )
+    if (by_id or by_study) and not differ:
+        found = "all headers name one patient" if by_id else "all scans are of one study by its UID"
+        return Verdict("same_patient", Status.OK, found, "they were compared", "")
     why = (
         "the identifiers in the headers differ"
         if differ
