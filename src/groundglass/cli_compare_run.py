@@ -14,12 +14,12 @@ from rich.text import Text
 
 from groundglass.console import complain, debugging, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress, Progress
-from groundglass.core.results import CaseResult
+from groundglass.core.results import CaseResult, Estimate
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status
 from groundglass.errors import GroundglassError, ReadError
 from groundglass.followup.change import Change
-from groundglass.followup.compare import Comparison, compare
+from groundglass.followup.compare import Comparison, Visit, compare
 from groundglass.followup.document import document
 from groundglass.followup.earlier import Earlier, match_earlier, read_earlier, restore
 from groundglass.followup.folder import check_folder, write_comparison
@@ -172,29 +172,37 @@ def _show(request: Request, comparison: Comparison, files: tuple[Path, ...]) -> 
 
 
 def _table(comparison: Comparison) -> Table:
+    """Return the numbers, a column for each scan."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    titles = ("Lung", "Infected", "Percent", "Range", "CTSS", "Change", "Smallest real", "")
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for number, visit in enumerate(comparison.visits, start=1):
-        total = visit.result.burden.regions["total"]
-        ends = total.percent.low, total.percent.high
-        known = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
-        change = Change(None, None)
-        if visit.since_first is not None:
-            change = visit.since_first.percent["total"]
-        score = visit.result.severity.ctss25.value
-        told = visit.since_first is not None
-        table.add_row(
-            visit_name(number, visit),
-            wording.ml(total.lung_ml.value),
-            wording.ml(total.infected_ml.value),
-            wording.percent(total.percent.value),
-            wording.percent_range(known),
-            wording.UNKNOWN if score is None else str(score),
-            signed(change, 2) if told else "",
-            f"{change.smallest:.2f}" if told and change.smallest is not None else "",
-            change.word if told else "",
-        )
+        table.add_column(visit_name(number, visit), justify="right")
+    columns = [_column(visit) for visit in comparison.visits]
+    for title in columns[0]:
+        table.add_row(title, *(column[title] for column in columns))
     return table
+
+
+def _column(visit: Visit) -> dict[str, str]:
+    total, score = visit.result.burden.regions["total"], visit.result.severity.ctss25.value
+    change = Change(None, None)
+    if visit.since_first is not None:
+        change = visit.since_first.percent["total"]
+    told = visit.since_first is not None
+    return {
+        "Lung": wording.ml(total.lung_ml.value),
+        "Infected": wording.ml(total.infected_ml.value),
+        "": wording.ml_range(_ends(total.infected_ml)),
+        "Infected percent": wording.percent(total.percent.value),
+        " ": wording.percent_range(_ends(total.percent)),
+        "CTSS, 0 to 25": wording.UNKNOWN if score is None else str(score),
+        "Change, points": signed(change, 2) if told else "",
+        "Smallest real change": "" if change.smallest is None else f"{change.smallest:.2f}",
+        "Since the first scan": change.word if told else "",
+    }
+
+
+def _ends(estimate: Estimate) -> tuple[float, float] | None:
+    if estimate.low is None or estimate.high is None:
+        return None
+    return estimate.low, estimate.high

@@ -242,6 +242,10 @@ def test_the_folder_holds_page_table_document_and_map(grown: Comparison, tmp_pat
     assert len(table) == 3
     page = (out / "compare.html").read_text()
     assert ": rise" in page
+    row = page.split("Infected volume</th>")[1].split("</tr>")[0]
+    assert row.count(" to ") == 2  # ml of both dates with their ranges
+    assert row.endswith("<td>rise</td>")
+    assert "ml</td>" in row
     assert "2020" not in page.split("<footer>")[0].split("</head>")[1]  # days, no dates
     assert page.count("<figure>") == 6 * 3
     with pytest.raises(ExportError, match="--force"):

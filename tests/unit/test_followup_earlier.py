@@ -117,6 +117,23 @@ def test_earlier_results_give_the_same_comparison_without_analyzing_again(
     assert settings_of(taken)["status"] == "ok"
 
 
+def test_the_table_fits_a_narrow_terminal(who: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    given = [a for name in who.results.values() for a in ("--result", str(name))]
+    out = who.config.parent / "page"
+    scans = [str(path) for path in who.scans.values()]
+    done = CliRunner().invoke(
+        app, ["compare", *scans, *given, "-o", str(out), "--register", "none"]
+    )
+    assert done.exit_code == 0, done.output
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "Scan 1, day 0" in lines[1]
+    assert "Scan 2, day 19" in lines[1]
+    assert any(line.startswith("Since the first scan") and "rise" in line for line in lines)
+    table = lines[: next(n for n, line in enumerate(lines) if line.startswith("Since"))]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(table)
+
+
 def settings_of(found: dict[str, Any]) -> dict[str, str]:
     verdict: dict[str, str] = next(v for v in found["verdicts"] if v["check"] == "settings")
     return verdict

@@ -61,7 +61,7 @@ def render_page(comparison: Comparison) -> str:
         visits=visits,
         names=[visit_name(n, v) for n, v in enumerate(visits, start=1)],
         headline=_headline(visits),
-        shares=_share_rows(visits),
+        shares=[*_share_rows(visits), *_ml_rows(visits)],
         scores=_score_rows(visits),
         chart=_chart(visits),
         rows=_pictures(visits),
@@ -125,6 +125,20 @@ def _share_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
         change = Change(None, None) if last is None else last.percent[name]
         rows.append({"name": wording.region_words(name), "shares": shares, **_told(change, 2)})
     return rows
+
+
+def _ml_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
+    """Return the row of infected ml with its ranges; none where a volume is not known."""
+    found = [visit.result.burden.regions["total"].infected_ml for visit in visits]
+    last = visits[-1].since_first
+    if last is None or any(one.value is None for one in found):
+        return []
+    cells = [
+        (wording.ml(one.value), wording.ml_range(_pair(one.low, one.high)), "") for one in found
+    ]
+    told = _told(last.infected_ml, 1)
+    told |= {key: f"{told[key]}{wording.TIED}ml" for key in ("by", "smallest") if told[key]}
+    return [{"name": "Infected volume", "shares": cells, **told}]
 
 
 def _score_rows(visits: Sequence[Visit]) -> list[dict[str, object]]:
