@@ -21,7 +21,6 @@ from groundglass.lungs.find import find_lungs  # noqa: E402
 from groundglass.models.catalogue import Catalogue  # noqa: E402
 from groundglass.models.runtime import Model  # noqa: E402
 from groundglass.readers.read import read_scan  # noqa: E402
-from groundglass.systems.identification_severity import network  # noqa: E402
 from groundglass.systems.identification_severity.network import (  # noqa: E402
     Features,
     Head,
@@ -314,7 +313,7 @@ def test_weights_of_a_file_are_taken_and_those_of_imagenet_told_where_they_canno
         assert pretrained
         raise OSError
 
-    monkeypatch.setattr(network.timm, "create_model", offline)
+    monkeypatch.setattr("timm.create_model", offline)
     with pytest.raises(ModelError, match="--init FILE"):
         new_backbone("imagenet")
 
