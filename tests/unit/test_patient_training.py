@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
 from groundglass.checks.intensity import calibrate  # noqa: E402
+from groundglass.cli import app  # noqa: E402
+from groundglass.core.serial import to_json  # noqa: E402
 from groundglass.datasets import spgc  # noqa: E402
 from groundglass.datasets.patients import CLASSES  # noqa: E402
 from groundglass.datasets.spgc import read_spgc_train  # noqa: E402
 from groundglass.errors import ModelError, ReadError, WeightsError  # noqa: E402
 from groundglass.lungs.find import find_lungs  # noqa: E402
-from groundglass.models.catalogue import Catalogue  # noqa: E402
+from groundglass.models.catalogue import FOLDER_VARIABLE, load_catalogue  # noqa: E402
 from groundglass.models.runtime import Model  # noqa: E402
 from groundglass.readers.read import read_scan  # noqa: E402
 from groundglass.systems.identification_severity.network import (  # noqa: E402
@@ -32,6 +36,7 @@ from groundglass.systems.identification_severity.pictures import (  # noqa: E402
 )
 from groundglass.systems.identification_severity.statement import (  # noqa: E402
     OUTPUTS,
+    SYSTEM,
     WAYS,
     DecisionConfig,
     SliceAnswers,
@@ -62,10 +67,8 @@ from groundglass.training.patient_heads import (  # noqa: E402
     train_head,
 )
 from groundglass.training.patient_run import (  # noqa: E402
-    PatientRunOptions,
     calibrated,
     stratified,
-    train_patients,
 )
 
 QUICK = HeadConfig(hidden=(32,), learning_rate=1e-3, batch=32, rounds=1, epochs=4, draws=60)
@@ -203,37 +206,44 @@ class Tiny(torch.nn.Module):  # type: ignore[name-defined, misc]
         return self.last(self.pool(pictures).flatten(1))
 
 
-def test_a_run_exports_what_analyze_can_decide_by_attention(
+def test_attention_is_trained_added_and_stated_by_the_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole run on a fake SPGC, its model installed, the same patients called the same."""
+    """Train on a fake SPGC, add the model: the patients held out are called the same again."""
     pytest.importorskip("onnxscript")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
     monkeypatch.setattr(patient_run, "new_backbone", lambda *_: Tiny())
     torch.manual_seed(0)
     spgc.write_fake(tmp_path, np.random.default_rng(0), patients=3, slices=6)
     config = replace(
         SMALL, head=QUICK, decision="attention", attention_epochs=4, validation_share=0.34
     )
-    patients = read_spgc_train(tmp_path)
-    options = PatientRunOptions("ours")
-    run = train_patients(patients, config, tmp_path / "run", options)
-    entry = run.entries["full"]
-    model = Model(entry)
-    assert model.outputs == OUTPUTS
+    recipe, out = tmp_path / "recipe.json", tmp_path / "run"
+    recipe.write_text(to_json(config), encoding="utf-8")
+    words = ["train", SYSTEM, "--data", str(tmp_path), "-o", str(out), "--recipe", str(recipe)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "Shares as probabilities" in done.stdout
+    assert "Confusion, by attention" in done.stdout
+    again = CliRunner().invoke(app, ["models", "add", str(out / "full")])
+    assert again.exit_code == 0, again.output
+    (entry,) = (one for one in load_catalogue().entries if one.card.system == SYSTEM)
+    assert Model(entry).outputs == OUTPUTS
     told = decision_config(entry.card)
     assert told.decision == "attention"
     assert None not in (told.temperature, told.vote_temperature, told.attention_temperature)
-    assert (tmp_path / "run" / "full" / "attention.safetensors").is_file()
-    catalogue = Catalogue((entry,))
-    held = {one.patient: one.decisions["attention"] for one in run.held}
+    assert (out / "full" / "attention.safetensors").is_file()
+    held = {
+        one["patient"]: one["decisions"]["attention"]
+        for one in json.loads((out / "held_out.json").read_text(encoding="utf-8"))["held_out"]
+    }
     assert held
-    for patient in patients:
+    for patient in read_spgc_train(tmp_path):
         if patient.patient in held:
             scan = calibrate(read_scan(patient.path))
-            (one,) = state_patient(scan, find_lungs(scan), catalogue)
-            wanted = held[patient.patient]
-            assert one.label == wanted.label
-            assert one.probabilities == pytest.approx(dict(wanted.shares), abs=1e-4)
+            (one,) = state_patient(scan, find_lungs(scan))
+            assert one.label == held[patient.patient]["label"]
+            assert one.probabilities == pytest.approx(held[patient.patient]["shares"], abs=1e-4)
 
 
 def test_parts_spread_every_class_and_hold_everyone_once() -> None:
@@ -296,7 +306,7 @@ def test_features_are_kept_and_made_again_only_if_something_changed(
     assert store.place_of(patients[0]) != before
 
 
-def test_weights_of_a_file_are_taken_and_those_of_imagenet_told_where_they_cannot_be(
+def test_weights_of_a_file_are_taken_and_those_of_imagenet_toldwhere_they_cannot_be(
     tmp_path: Path, backbone: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.torch import save_file
