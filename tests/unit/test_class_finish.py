@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 pytest.importorskip("lightning")
 
+from groundglass.cli import app  # noqa: E402
+from groundglass.core.progress import Progress  # noqa: E402
+from groundglass.core.serial import to_json  # noqa: E402
 from groundglass.datasets import covid_ct, covid_ct_slices, covid_ctset_fake  # noqa: E402
 from groundglass.datasets.covid_ctset_slices import published_fold  # noqa: E402
 from groundglass.datasets.slices import SliceSet  # noqa: E402
@@ -30,9 +34,10 @@ from groundglass.systems.covid_ct.vote import vote_rows  # noqa: E402
 from groundglass.systems.covid_ctset import recipe as ctset  # noqa: E402
 from groundglass.systems.covid_ctset.series import part_of  # noqa: E402
 from groundglass.systems.covid_rate.ours.network import NetworkConfig  # noqa: E402
-from groundglass.systems.recipes import Source, VotingRecipe  # noqa: E402
+from groundglass.systems.recipes import Source, TrainingData, VotingRecipe  # noqa: E402
 from groundglass.training.export import Origins  # noqa: E402
 from groundglass.training.finish import finish_model  # noqa: E402
+from groundglass.training.fit import train_network  # noqa: E402
 from groundglass.training.run import FULL, Run, RunOptions, train_run  # noqa: E402
 from groundglass.training.votes import Ballot, last_vote  # noqa: E402
 
@@ -227,3 +232,53 @@ def test_a_published_fold_is_chosen_on_training_patients_unless_the_leak_is_aske
     }
     assert "trained on" not in notes["test1"].replace("in training", "")
     assert "the model was trained on this data set" in notes["test2"]
+
+
+def test_a_stopped_training_votes_as_one_that_was_not(
+    trained: tuple[Run, SliceSet, Path], tmp_path: Path
+) -> None:
+    _, slices, _ = trained
+    config = SmallConfig(TINY, epochs=10, batch=12, side_px=32, kept_px=32)
+    recipe = VotingRecipeOfTiny(config)
+    train, val = (
+        TrainingData([item for item in slices.items if item.split == part])
+        for part in ("train", "val")
+    )
+    watched = recipe.sources(0, val, torch.nn.Identity())
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 7:
+            raise KeyboardInterrupt
+
+    whole = train_network(recipe, train, tmp_path / "whole", validation=watched)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, train, tmp_path / "parts", validation=watched, on_progress=stop)
+    resumed = train_network(recipe, train, tmp_path / "parts", validation=watched)
+    votes = [(tmp_path / name / "main.votes.csv").read_text() for name in ("whole", "parts")]
+    assert votes[0] == votes[1]
+    assert torch.equal(resumed.classifier.weight, whole.classifier.weight)
+
+
+def test_the_command_line_trains_and_fills_the_card(
+    trained: tuple[Run, SliceSet, Path], tmp_path: Path
+) -> None:
+    covid_ct.write_fake(tmp_path, np.random.default_rng(0))
+    settings = SmallConfig(TINY, epochs=2, batch=12, side_px=32, kept_px=32)
+    (tmp_path / "tiny.json").write_text(to_json(settings))
+    out = tmp_path / "run"
+    told = ["train", "covid-ct", "--data", str(tmp_path), "-o", str(out), "--allow-leak", "-q"]
+    done = CliRunner().invoke(app, [*told, "--recipe", str(tmp_path / "tiny.json")])
+    assert done.exit_code == 0, done.output
+    card = read_card(out / FULL / "model.card.json")
+    assert {score.metric for score in card.scores} >= {"accuracy", "auc", "sensitivity"}
+    assert card.leak
+    notes = evaluate_model(
+        Model(trained[0].entries[FULL]), covid_ct_slices.class_part(tmp_path, "val"), "val", QUICK
+    ).notes
+    assert any("chose what was kept" in note for note in notes)
+    refused = CliRunner().invoke(
+        app,
+        ["evaluate", "covid-ctset", "--data", str(tmp_path), "--fold", "published-1", "-o", "x"],
+    )
+    assert refused.exit_code == 2
+    assert "overlap" in refused.output

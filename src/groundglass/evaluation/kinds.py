@@ -162,6 +162,11 @@ def _held_out(card: ModelCard, split: str) -> bool:
 
 def _seen_before(card: ModelCard, slices: SliceSet) -> list[str]:
     """Return a note where slices to be measured were trained on, as far as can be told."""
+    if slices.classes and {item.split for item in slices.items} == {"val"}:
+        return [
+            "pictures of the part val were not trained on but chose what was kept of the training; "
+            "figures on them flatter the model"
+        ]
     folds = {item.fold for item in slices.items if item.fold is not None}
     known = set(card.folds_seen)
     if not folds or not known:
