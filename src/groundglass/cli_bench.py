@@ -102,6 +102,7 @@ class Hardware:
 @plainly
 def run_training(request: TrainRequest, hardware: Hardware, *, enhanced: bool) -> int:
     """Train, say where it lies, return the exit code."""
+    bench_system(request.system)  # a wrong name is told without the extra too
     require_extra()
     try:
         with hushed() as talk, progress_bar(talk, quiet=request.quiet) as on_progress:

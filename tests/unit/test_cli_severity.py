@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from groundglass import cli_train
+from groundglass import cli_bench, cli_train
 from groundglass.cli import app
 from groundglass.datasets import covid_semiseg, spgc
 from groundglass.models.catalogue import FOLDER_VARIABLE
@@ -56,7 +56,10 @@ def test_an_unknown_task_is_wrong_use(tmp_path: Path) -> None:
     ],
     ids=["evaluate", "task", "train"],
 )
-def test_an_unknown_system_is_told_all_there_are(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_an_unknown_system_is_told_all_there_are(
+    tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_bench, "TRAIN_LIBRARIES", ("a_library_not_there",))
     out = ("-o", str(tmp_path / "run"))
     done = CliRunner().invoke(app, [*words, "--data", str(tmp_path), *out])
     assert done.exit_code == 2
