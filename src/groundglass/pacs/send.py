@@ -91,6 +91,7 @@ def _store(association: Any, path: Path) -> list[str]:
         return ["kind of object or transfer syntax not accepted"]
     status = answer.get("Status") if answer else None
     if status is None:
+        association.abort()  # else the next file waits for a connection that is gone
         return ["no answer"]
     return [] if status == SUCCESS or status >> 12 == 0xB else [f"status 0x{status:04X}"]
 
