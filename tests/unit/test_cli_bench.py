@@ -39,7 +39,6 @@ TINY = {
             "batch": 2,
         }
     ],
-    "head": None,
     "tuning_steps": 1,
     "kept_px": 32,
     "answer_px": 32,
