@@ -41,6 +41,8 @@ CHECK_WORDS = {
     "registration": "Laying over",
     "same_patient": "One patient",
     "scan_dates": "Dates",
+    "earlier_result": "Earlier result",
+    "settings": "Settings of the analyses",
     "lung_network": "Lung added by the network",
     "pleural_fluid": "Pleural fluid",
     "lung_gaps": "Slices without lung",
