@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from groundglass.systems.lungs_network import sources
 from groundglass.systems.lungs_network.network import LungNetwork, NetworkConfig, WithSigmoid
 from groundglass.systems.lungs_network.sources import PoolConfig
 from groundglass.systems.lungs_network.synthesis import OpacityConfig
+from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 SCAN, PICTURE = "scans", "pictures"
@@ -237,10 +237,4 @@ class LungsRecipe:
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-
-        def factor(step: int) -> float:
-            warm = min(1.0, (step + 1) / max(config.warm_up_steps, 1))
-            way = min(step / stage.steps, 1.0)
-            return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * way)) / 2)
-
-        return optimiser, factor
+        return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.01)

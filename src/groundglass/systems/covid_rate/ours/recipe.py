@@ -7,7 +7,6 @@ the others beside them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +33,7 @@ from groundglass.systems.covid_rate.ours.network import (
 )
 from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig
 from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig
+from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick, byte_stack
 
 PSEUDO = "enhancement"
@@ -210,16 +210,18 @@ class OursRecipe:
 
     def sources(self, stage: int, data: TrainingData, network: nn.Module) -> Sequence[Source]:
         """Return the slices by origin; those whose data set is not there are left out."""
-        stage_config = self.config.stages[stage]
-        shares = {name: share for name, share in stage_config.shares.items() if share}
+        config = self.config.stages[stage]
+        shares = {name: share for name, share in config.shares.items() if share}
+        trusts = {
+            "doctor": 1.0,
+            "network": config.network_weight,
+            PSEUDO: self.config.pseudo_weight,
+        }
         found = []
-        for annotator in ("doctor", "network", PSEUDO):
+        for annotator, trust in trusts.items():
             chosen = [item for item in data.items if item.annotator == annotator]
             if annotator in shares and chosen:
-                trust = {"network": stage_config.network_weight, PSEUDO: self.config.pseudo_weight}
-                found.append(
-                    self._source(annotator, chosen, shares[annotator], trust.get(annotator, 1.0))
-                )
+                found.append(self._source(annotator, chosen, shares[annotator], trust))
         for name, stacks, weight in self._unmasked(set(shares), data, network):
             if stacks is not None:
                 found.append(Source(name, stacks, shares[name], SCALE, (1.0, weight)))
@@ -303,13 +305,7 @@ class OursRecipe:
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=rate, weight_decay=config.weight_decay
         )
-
-        def factor(step: int) -> float:
-            warm = min(1.0, (step + 1) / max(config.warm_up_steps, 1))
-            way = min(step / stage.steps, 1.0)
-            return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * way)) / 2)
-
-        return optimiser, factor
+        return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.01)
 
 
 def _entropy_and_dice(
