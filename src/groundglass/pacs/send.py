@@ -232,7 +232,8 @@ def _association(
     **extra: Any,
 ) -> Iterator[Any]:
     """Call a node; each context is a kind of object with one transfer syntax, or the usual ones."""
-    from pynetdicom import AE  # noqa: PLC0415 - an extra
+    from pynetdicom import AE, evt  # noqa: PLC0415 - an extra
+    from pynetdicom.pdu import A_ASSOCIATE_RJ  # noqa: PLC0415
 
     hush_pynetdicom()
     ae = AE(ae_title=ae_title)
@@ -246,9 +247,19 @@ def _association(
             ae.add_requested_context(kind, syntax)
     context = None if tls is None else tls.client()
     secured: dict[str, Any] = {} if context is None else {"tls_args": (context, peer.host)}
-    association = ae.associate(peer.host, peer.port, ae_title=peer.ae, **secured, **extra)
+    # Not is_rejected: a refusal faster than its reader leaves pynetdicom with just a closed line.
+    refused: list[bool] = []
+
+    def heed(event: Any) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            refused.append(True)
+
+    heard = [*extra.pop("evt_handlers", []), (evt.EVT_PDU_RECV, heed)]
+    association = ae.associate(
+        peer.host, peer.port, ae_title=peer.ae, evt_handlers=heard, **secured, **extra
+    )
     if not association.is_established:
-        why = "refused the call (check both AE titles)" if association.is_rejected else "no answer"
+        why = "refused the call (check both AE titles)" if refused else "no answer"
         msg = f"{peer} cannot be reached: {why}"
         raise PacsError(msg)
     try:
