@@ -31,6 +31,7 @@ from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import answers, targets_of
+from groundglass.training.fit import FitOptions
 from groundglass.training.presets import recipe_for
 from groundglass.training.run import FULL, RunOptions, train_run
 from groundglass.training.votes import last_vote
@@ -77,7 +78,7 @@ def learnt(given: argparse.Namespace, model: str | None, folder: Path) -> dict[s
     recipe = recipe_for(given.system, "published", None, choices)
     folds = None if given.system == "covid-ct" else (HELD_FOLD,)
     start, began = time.perf_counter(), time.process_time()
-    options = RunOptions(folds=folds, allow_leak=True)
+    options = RunOptions(folds=folds, allow_leak=True, fit=FitOptions(precision=given.precision))
     run = train_run(recipe, slices, folder, options)
     seconds = time.perf_counter() - start, time.process_time() - began
     name = FULL if folds is None else f"fold-{HELD_FOLD}"
@@ -90,6 +91,7 @@ def learnt(given: argparse.Namespace, model: str | None, folder: Path) -> dict[s
         losses = [round(float(row["loss"]), 4) for row in csv.DictReader(text)]
     return {
         "network": opened.card.architecture,
+        "precision": given.precision or recipe.precision,
         "parameters": opened.card.parameters,
         "trained_on": len(known),
         "held_out": len(held),
@@ -110,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", type=int, default=120)
     parser.add_argument("--held", type=int, default=60)
     parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--precision", help="e.g. bf16-mixed; that of the recipe where not given")
     parser.add_argument("--model", help="one of the networks alone")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)

@@ -97,6 +97,8 @@ class Hardware:
     """How many machines."""
     strategy: str = "auto"
     """How the work is shared."""
+    precision: str | None = None
+    """Of the arithmetic; ``None`` for that of the recipe."""
 
 
 @plainly
@@ -168,7 +170,13 @@ def train(
 def _fit(hardware: Hardware) -> FitOptions:
     from groundglass.training.fit import FitOptions  # noqa: PLC0415 - loads torch
 
-    return FitOptions(hardware.device, hardware.devices, hardware.machines, hardware.strategy)
+    return FitOptions(
+        hardware.device,
+        hardware.devices,
+        hardware.machines,
+        hardware.strategy,
+        precision=hardware.precision,
+    )
 
 
 def _folds(text: str | None, numbers: tuple[int, ...]) -> tuple[int, ...] | None:

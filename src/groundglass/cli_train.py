@@ -28,6 +28,14 @@ class Device(StrEnum):
     GPU = "gpu"
 
 
+class Precision(StrEnum):
+    """Arithmetic of training, in the words of the training library."""
+
+    SINGLE = "32-true"
+    BFLOAT = "bf16-mixed"
+    HALF = "16-mixed"
+
+
 class PairMode(StrEnum):
     """How synthetic pairs are made."""
 
@@ -89,6 +97,13 @@ Pairs = Annotated[
 ]
 Machines = Annotated[int, typer.Option(min=1, help="How many machines take part.")]
 Strategy = Annotated[str, typer.Option(help="How devices share the work, e.g. ddp.")]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        help="Of the arithmetic; that of the recipe where not given. bf16-mixed halves the "
+        "time on GPUs and on processors that have it."
+    ),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
@@ -149,6 +164,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     devices: Devices = 1,
     machines: Machines = 1,
     strategy: Strategy = "auto",
+    precision: PrecisionOption = None,
     seed: Seed = 0,
     pairs: Pairs = None,
     quiet: Quiet = False,
@@ -168,7 +184,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(code)
     told = (fold, init, recipe, resume, allow_leak, seed, quiet, pairs, choices)
     request = cli_bench.TrainRequest(system, data, place, preset.value, *told)
-    hardware = cli_bench.Hardware(device.value, devices, machines, strategy)
+    hardware = cli_bench.Hardware(
+        device.value, devices, machines, strategy, precision and precision.value
+    )
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
 
 

@@ -46,6 +46,9 @@ class FitOptions:
     """How many machines take part."""
     strategy: str = "auto"
     """How work is shared, in the words of the training library, e.g. ``ddp``."""
+    precision: str | None = None
+    """Of the arithmetic, in the words of the training library, e.g. ``bf16-mixed``; ``None`` for
+    that of the recipe."""
     workers: int = 0
     """Processes that prepare batches."""
     checkpoint_steps: int = 100
@@ -282,6 +285,7 @@ def fit_stage(
     if finished.is_file():
         network.load_state_dict(load_file(finished))
         return network.eval()
+    network.to(memory_format=torch.channels_last)  # a third faster on processors
     trainee = Trainee(job, network, on_progress)
     checkpoint = folder / f"{job.stage.name}.ckpt"
     with _quiet():
@@ -312,7 +316,7 @@ def _trainer(job: Job, folder: Path) -> pl.Trainer:
             devices=options.devices,
             num_nodes=options.machines,
             strategy=options.strategy,
-            precision=job.recipe.precision,
+            precision=options.precision or job.recipe.precision,
             max_epochs=math.ceil(job.stage.steps / job.check_steps),
             gradient_clip_val=job.recipe.gradient_clip,
             reload_dataloaders_every_n_epochs=1,
