@@ -207,6 +207,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     allow_leak: AllowLeak = False,
     device: DeviceOption = Device.AUTO,
     devices: Devices = 1,
+    precision: PrecisionOption = None,
     seed: Seed = 0,
     threads: Threads = 1,
     pairs: Pairs = None,
@@ -224,7 +225,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     training = cli_bench.TrainRequest(
         system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
-    hardware = cli_bench.Hardware(device.value, devices)
+    hardware = cli_bench.Hardware(device.value, devices, precision=precision and precision.value)
     request = cli_evaluate.EvaluateRequest(training, hardware, model, no_train, split, threads)
     raise typer.Exit(cli_evaluate.run_evaluation(request, as_json=as_json))
 
