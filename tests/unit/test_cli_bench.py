@@ -224,9 +224,11 @@ def test_cross_validation_from_the_command_line(tmp_path: Path) -> None:
     settings.write_text(json.dumps(TINY), encoding="utf-8")
     done = run(
         *("evaluate", "covid-rate", "--data", data, "--recipe", settings, "--device", "cpu"),
-        *("--fold", "1", "-o", tmp_path / "run", "--json"),
+        *("--fold", "1", "-o", tmp_path / "run", "--json", "--precision", "bf16-mixed"),
     )
     assert done.exit_code == 0, done.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert (record["fit"]["precision"], record["recipe"]["precision"]) == ("bf16-mixed", "32-true")
     found = json.loads(done.stdout)
     assert found["split"] == "folds 1"
     assert 0 < found["n"] < len(open_slices(data, ["train"]).items)
