@@ -99,6 +99,8 @@ class Hardware:
     """How the work is shared."""
     precision: str | None = None
     """Of the arithmetic; ``None`` for that of the recipe."""
+    workers: int = 0
+    """Processes that prepare batches beside training."""
 
 
 @plainly
@@ -176,6 +178,7 @@ def _fit(hardware: Hardware) -> FitOptions:
         hardware.machines,
         hardware.strategy,
         precision=hardware.precision,
+        workers=hardware.workers,
     )
 
 

@@ -104,6 +104,9 @@ PrecisionOption = Annotated[
         "time on GPUs and on processors that have it."
     ),
 ]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that prepare batches while the network learns.")
+]
 ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE|default", help="Model to measure, without training."),
@@ -165,6 +168,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
     machines: Machines = 1,
     strategy: Strategy = "auto",
     precision: PrecisionOption = None,
+    workers: Workers = 0,
     seed: Seed = 0,
     pairs: Pairs = None,
     quiet: Quiet = False,
@@ -184,9 +188,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(code)
     told = (fold, init, recipe, resume, allow_leak, seed, quiet, pairs, choices)
     request = cli_bench.TrainRequest(system, data, place, preset.value, *told)
-    hardware = cli_bench.Hardware(
-        device.value, devices, machines, strategy, precision and precision.value
-    )
+    arithmetic = precision and precision.value
+    hardware = cli_bench.Hardware(device.value, devices, machines, strategy, arithmetic, workers)
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
 
 
@@ -208,6 +211,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     device: DeviceOption = Device.AUTO,
     devices: Devices = 1,
     precision: PrecisionOption = None,
+    workers: Workers = 0,
     seed: Seed = 0,
     threads: Threads = 1,
     pairs: Pairs = None,
@@ -225,7 +229,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     training = cli_bench.TrainRequest(
         system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
-    hardware = cli_bench.Hardware(device.value, devices, precision=precision and precision.value)
+    arithmetic = precision and precision.value
+    hardware = cli_bench.Hardware(device.value, devices, precision=arithmetic, workers=workers)
     request = cli_evaluate.EvaluateRequest(training, hardware, model, no_train, split, threads)
     raise typer.Exit(cli_evaluate.run_evaluation(request, as_json=as_json))
 

@@ -137,6 +137,22 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
     assert seed_of(1, 2) != seed_of(2, 1)
 
 
+@pytest.mark.parametrize(
+    ("changed", "same"), [({"workers": 1}, True), ({"precision": "bf16-mixed"}, False)]
+)
+def test_workers_change_no_weight_and_coarser_arithmetic_does(
+    tmp_path: Path,
+    changed: dict[str, Any],
+    same: bool,
+) -> None:
+    data = TrainingData(items(), seed=3)
+    plain, other = (
+        weights(train_network(ours(), data, tmp_path / name, options=options))
+        for name, options in (("plain", OPTIONS), ("other", replace(OPTIONS, **changed)))
+    )
+    assert all((plain[name] == other[name]).all() for name in plain) == same
+
+
 @pytest.mark.slow
 def test_thirty_steps_lower_the_loss_and_more_overfit(tmp_path: Path) -> None:
     recipe = published(epochs=450, rotation_degrees=0.0, zoom=(1.0, 1.0), learning_rate=8e-3)
