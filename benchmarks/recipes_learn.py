@@ -78,7 +78,9 @@ def learnt(given: argparse.Namespace, model: str | None, folder: Path) -> dict[s
     recipe = recipe_for(given.system, "published", None, choices)
     folds = None if given.system == "covid-ct" else (HELD_FOLD,)
     start, began = time.perf_counter(), time.process_time()
-    options = RunOptions(folds=folds, allow_leak=True, fit=FitOptions(precision=given.precision))
+    options = RunOptions(
+        folds=folds, allow_leak=True, fit=FitOptions(precision=given.precision, workers=1)
+    )
     run = train_run(recipe, slices, folder, options)
     seconds = time.perf_counter() - start, time.process_time() - began
     name = FULL if folds is None else f"fold-{HELD_FOLD}"
