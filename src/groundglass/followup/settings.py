@@ -45,9 +45,9 @@ def unlike_verdicts(results: Sequence[CaseResult]) -> list[Verdict]:
             "slice_spacing",
             Status.WARNING,
             f"slices are {min(steps):.3g} mm apart in one scan and {max(steps):.3g} mm in another",
-            "a change between them has to be twice as large to count as real at least",
-            "vessels and thin lesions look other in thicker slices; a part of every change may "
-            "come from that",
+            "the least change that counts as real was doubled",
+            "vessels and thin lesions look different in thicker slices; a part of every change "
+            "may come from that",
         )
         found.append(told)
     ways = [lobes_by(one) for one in results]
@@ -56,7 +56,7 @@ def unlike_verdicts(results: Sequence[CaseResult]) -> list[Verdict]:
         told = Verdict(
             "lobes",
             Status.WARNING,
-            f"lobes were not found in one way; {'; '.join(each)}",
+            f"lobes were found in different ways: {'; '.join(each)}",
             "what changed in a lobe, in CTSS and in TSS is told as not known",
             "Changes of both lungs and of each lung do not depend on lobes",
         )
