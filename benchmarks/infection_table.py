@@ -10,15 +10,16 @@ the lung area alone beside; for normal patients the infected percent of the lung
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.checks.intensity import calibrate
 from groundglass.datasets.covid_ct_md import CtMdPatient, read_covid_ct_md
 from groundglass.evaluation.infection_tasks import TaskOptions, infection_48
@@ -113,12 +114,7 @@ def main() -> None:
                 if not given.patient or patient.patient in given.patient
             ]
     show(rows)
-    if given.json:
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        report = {"machine": machine, "methods": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report({"methods": rows}, given.json)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ height, and the average chest alone.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import groundglass as gg
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.core.results import LEFT, LOBES, RIGHT, CaseResult, LungMask
 from groundglass.datasets.covid_ct_md import LOBE_ORDER, CtMdPatient, read_covid_ct_md
 from groundglass.lungs.lobes.config import LobeConfig
@@ -138,12 +140,7 @@ def main() -> None:
         if patient.lobe_labels is not None and wanted:
             rows.append(measure(patient))
             show(rows[-1])
-    if given.json:
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        report = {"least_mm2": LEAST_MM2, "machine": machine, "patients": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report({"least_mm2": LEAST_MM2, "patients": rows}, given.json)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 
 STATUS, MARKS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -70,12 +72,7 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1]))
-    if given.json:
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        report = {"machine": machine, "volumes": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report({"volumes": rows}, given.json)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import groundglass as gg
+from benchmarks.report import write_report
 from groundglass.core.results import LEFT, RIGHT
 from groundglass.datasets.covid_ct_md import read_covid_ct_md
 from groundglass.imaging import morphology
@@ -224,7 +226,6 @@ def main() -> None:
             patients[patient.patient] = measure(patient.folder, network, given.places)
     report = {
         "model": network.name,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "opacity_hu": OPACITY_HU,
         "fluid_hu": FLUID_HU,
         "noise_hu": NOISE_HU,
@@ -233,8 +234,7 @@ def main() -> None:
         "patients": patients,
     }
     print(json.dumps(report["summary"], indent=1))
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(report, given.json)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ taken as the measured time of a file times their number, as the stacks lie in me
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +23,9 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.core.scan import Scan
 from groundglass.datasets.covid_ct_md import read_covid_ct_md
 from groundglass.lungs.find import find_lungs
@@ -125,7 +126,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             row = decided(stretched(scan, count), model, {"read": reading})
             longer.append({**row, "published_s": SECONDS_BY_SLICES.get(count)})
     found = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load_at_start": [round(one, 2) for one in os.getloadavg()],
         "model": model.card.name,
         "published_ms_per_image": dict(MS_AN_IMAGE),
@@ -133,10 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "series": rows,
         "same_chest_in_other_lengths": longer,
     }
-    text = json.dumps(found, indent=2) + "\n"
-    sys.stdout.write(text)
-    if given.out is not None:
-        given.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(write_report(found, given.out))
     return 0
 
 

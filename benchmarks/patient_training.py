@@ -13,9 +13,7 @@ calibrated in five folds by patient, once with the real classes and once with sh
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +23,9 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.datasets import spgc
 from groundglass.datasets.patients import CLASSES
 from groundglass.datasets.spgc import read_spgc_train
@@ -120,9 +121,7 @@ def main() -> None:
     config = replace(OURS, size=(given.size, given.size), pictures=pictures)
     start = time.process_time()
     patients, spent = extract(config, given.slices)
-    report = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}",
+    report: dict[str, Any] = {
         "size": given.size,
         "slices": given.slices,
         "reach": given.reach,
@@ -131,9 +130,7 @@ def main() -> None:
         "shuffled": cross_validate(shuffled(patients), config),
     }
     report["cpu_seconds"] = round(time.process_time() - start, 1)
-    print(json.dumps(report, indent=2))
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(write_report(report, given.json), end="")
 
 
 if __name__ == "__main__":

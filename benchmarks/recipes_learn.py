@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -26,6 +23,9 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.datasets.covid_ct_slices import all_parts
 from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.slices import SliceItem, SliceSet
@@ -120,7 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     models = (given.model,) if given.model else MODELS[given.system]
     found: dict[str, Any] = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "error_is": "share wrong" if given.system == "covid-ct" else "mean absolute error, points",
         "time_is": "of training and export, divided by the passes",
         "runs": {},
@@ -128,10 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model in models:
         with tempfile.TemporaryDirectory() as place:
             found["runs"][model or "published"] = learnt(given, model, Path(place) / "run")
-    text = json.dumps(found, indent=2) + "\n"
-    sys.stdout.write(text)
-    if given.out is not None:
-        given.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(write_report(found, given.out))
     return 0
 
 

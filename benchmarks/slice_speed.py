@@ -11,9 +11,7 @@ from a data set it may have been trained on: for the difference between views, n
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.core.scan import Intensity
 from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.slices import Slice
@@ -136,7 +137,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
     found: dict[str, Any] = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load_at_start": [round(one, 2) for one in os.getloadavg()],
         "threads": 1,
         "limit_ms": LIMIT_MS,
@@ -144,10 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if given.data is not None:
         found["views_of_percentage"] = views_cost(given.data, given.slices)
-    text = json.dumps(found, indent=2) + "\n"
-    sys.stdout.write(text)
-    if given.out is not None:
-        given.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(write_report(found, given.out))
     return 0
 
 

@@ -14,9 +14,7 @@ model has seen is printed first.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.report import write_report
 from groundglass.core.scan import Intensity, Scan
 from groundglass.datasets.covid_semiseg import read_covid_semiseg
 from groundglass.errors import NoLungsError
@@ -163,7 +164,6 @@ def main() -> None:
     found = [masks_of(picture, given.method, settings) for picture in pictures]
     seconds = (time.process_time() - start) / len(samples)
     truths = [sample.mask() for sample in samples]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     result = {
         "split": given.split,
         "method": given.method,
@@ -171,7 +171,6 @@ def main() -> None:
         "slices": len(samples),
         "no_lungs": sum(not lungs.any() for lungs, _ in found),
         "cpu_seconds_per_slice": round(seconds, 4),
-        "machine": machine,
         "infection": summary([mask for _, mask in found], truths, given.rounds),
         "whole_lung": summary([lungs for lungs, _ in found], truths, given.rounds),
     }
@@ -188,8 +187,7 @@ def main() -> None:
             f"{row.dice_adaptive:.3f}, sensitivity {row.sensitivity:.3f}, specificity "
             f"{row.specificity:.3f}, MAE {row.mae:.3f}"
         )
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_report(result, given.json)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,17 @@ slice; for them the infected percent of the lungs is what counts.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import groundglass as gg
+from benchmarks.report import write_report
 from groundglass.datasets.covid_ct_md import CtMdPatient, read_covid_ct_md
 from groundglass.metrics import roc_auc
 
@@ -118,12 +119,7 @@ def main() -> None:
             f"mean AUC {np.mean(ill):.3f}, of lung area alone {np.mean(area):.3f}, {len(ill)} "
             "patients"
         )
-    if given.json:
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        report = {"method": given.method, "machine": machine, "patients": rows}
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report({"method": given.method, "patients": rows}, given.json)
 
 
 if __name__ == "__main__":

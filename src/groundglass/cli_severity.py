@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -16,7 +17,7 @@ from rich.table import Table
 from groundglass.cli_models import plainly
 from groundglass.console import complain, hushed, out_console, progress_bar
 from groundglass.core.progress import OnProgress
-from groundglass.core.serial import from_json
+from groundglass.core.serial import from_json, to_json
 from groundglass.datasets.patients import CLASSES
 from groundglass.datasets.spgc import read_spgc_train
 from groundglass.errors import ModelError
@@ -161,11 +162,10 @@ def show_result(found: TaskResult, files: tuple[Path, ...]) -> None:
 def _printed(one: NumberTable) -> Table:
     """Return a table for the terminal, turned on its side where it would be too wide."""
     table = Table(title=one.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    lines: list[tuple[Cell, ...]] = [one.columns, *one.rows]
-    if len(one.columns) > MOST_COLUMNS:
-        lines = list(zip(*lines, strict=True))
-    for place, head in enumerate(lines[0]):
-        table.add_column(str(head), justify="right" if place else "left", overflow="fold")
+    lines = one.lines(MOST_COLUMNS)
+    for place, cell in enumerate(lines[0]):
+        head = str(cell).replace("_", " ")  # so that it breaks between words
+        table.add_column(head, justify="right" if place else "left", overflow="fold")
     for row in lines[1:]:
         table.add_row(*(told(cell) for cell in row))
     return table
@@ -215,8 +215,9 @@ def run_patient_training(request: PatientRequest) -> int:
     except KeyboardInterrupt:
         complain("Stopped; the same command with --resume goes on, features made are kept.")
         return STOPPED
+    files = write_result(found, request.out / "held_out")
     if not request.quiet:
-        show_result(found, (*write_result(found, request.out / "held_out"), *places))
+        show_result(found, (*files, *places))
         out_console().print("Add it with: groundglass models add FOLDER", markup=False)
     return 0
 
@@ -279,12 +280,27 @@ def _notes(run: PatientRun) -> tuple[str, ...]:
 
 
 def _config(request: PatientRequest) -> PatientConfig:
+    """Return the settings of the preset, changed where the recipe names them."""
+    config = CONFIGS[request.preset]
     if request.recipe is None:
-        return CONFIGS[request.preset]
+        return config
     try:
-        return from_json(PatientConfig, request.recipe.read_text(encoding="utf-8"))
+        text = request.recipe.read_text(encoding="utf-8")
+        from_json(PatientConfig, text)
+        changed = _changed(json.loads(to_json(config)), json.loads(text))
+        return from_json(PatientConfig, json.dumps(changed))
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _changed(settings: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with some of them changed."""
+    inner = {
+        name: _changed(settings[name], change)
+        for name, change in changes.items()
+        if isinstance(change, dict)
+    }
+    return {**settings, **changes, **inner}
 
 
 def _folds(text: str, count: int) -> tuple[int, ...]:

@@ -164,6 +164,9 @@ def test_rows_without_patients_are_paired_by_order_which_a_repeat_confirms(tmp_p
     assert found.ids == ("IITM_001", "T1-004")
     assert found.scores == {"column 2": (4, 8), "column 3": (10, 20)}
     assert "confirms the order" in found.notes[1]
+    turned = paired(truth, read_scores(put(tmp_path / "t.csv", "9,8,20\n3,4,10\n")))
+    assert "another order" in turned.notes[1]
+    assert len(turned.scores) == 3
     plain = paired(truth, read_scores(put(tmp_path / "c.csv", "4\n8\n")))
     assert plain.scores == {"column 1": (4, 8)}
 
@@ -252,6 +255,12 @@ def test_command_prints_and_writes(tmp_path: Path) -> None:
     assert page.count("<svg") == 2
     shown = CliRunner().invoke(app, arguments)
     assert "kappa_quadratic" in shown.stdout
+    put(results, table.replace("\n", ",1\n") + ",1")  # four rows with the constant
+    many = CliRunner().invoke(app, arguments).stdout
+    assert "kappa_quadratic" not in many
+    assert "95 % limits" in many
+    assert "…" not in many
+    assert " ".join(many.split()).count("column 4 12") == 1
     wrong = CliRunner().invoke(app, ["agreement", str(reference), str(tmp_path / "no.csv")])
     assert wrong.exit_code == 1
 

@@ -15,12 +15,20 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from groundglass.cli import app
-from groundglass.core.results import CaseResult, Estimate, LungMask, PercentEstimate, Score
+from groundglass.core.results import (
+    LOBES,
+    CaseResult,
+    Estimate,
+    LungMask,
+    PercentEstimate,
+    Score,
+)
 from groundglass.core.scan import Intensity, Scan
 from groundglass.core.verdict import Status
 from groundglass.errors import ExportError, IdentityError
 from groundglass.followup.change import (
     FLOOR_PERCENT,
+    UNLIKE_FLOOR_PERCENT,
     Change,
     cross_check,
     score_change,
@@ -37,6 +45,7 @@ from groundglass.followup.identity import (
 )
 from groundglass.followup.page import render_page
 from groundglass.followup.register import overlay
+from groundglass.followup.settings import unlike_verdicts
 from groundglass.phantom import Chest, Ellipsoid
 from groundglass.phantom_dicom import write_series
 from groundglass.pipeline import AnalyzeConfig, analyze
@@ -96,6 +105,41 @@ def test_the_same_chest_seen_again_has_not_changed(early: CaseResult) -> None:
     assert not any(one.real for one in changes.percent.values())
     assert not changes.infected_ml.real
     assert not any(one.real for one in changes.scores.values())
+
+
+def test_lobes_found_in_other_ways_have_no_known_change(early: CaseResult) -> None:
+    late = result_of(LATE, 5)
+    assert late.lobes is not None
+    late = replace(late, lobes=replace(late.lobes, method="external: lungmask-lobes"))
+    found = compare([early, late], [PATIENT, LATER], register="none")
+    changes = found.visits[1].since_first
+    assert changes is not None
+    told = {name: change.word for name, change in changes.percent.items()}
+    assert {name for name, word in told.items() if word == "not known"} == set(LOBES)
+    assert told["left"] == told["total"] == "rise"
+    assert changes.scores["ctss25"].real is changes.scores["tss20"].real is None
+    assert changes.scores["ct_grade"].real is not None
+    warning = next(one for one in found.verdicts if one.check == "lobes")
+    assert warning.status is Status.WARNING
+    assert "scan 2: external: lungmask-lobes" in warning.found or "scan 2: " in warning.found
+    assert "<td>not known</td>" in render_page(found)
+
+
+def test_other_slice_spacing_is_told_and_is_no_change(early: CaseResult) -> None:
+    scan, (step, row, column) = early.scan, early.scan.geometry.spacing_mm
+    every_second = np.ascontiguousarray(scan.voxels[::2])
+    thinned = Scan.from_array(every_second, (2 * step, row, column), intensity=scan.intensity)
+    found = compare([early, analyze(thinned, RULE)], [PATIENT, LATER], register="none")
+    (warning,) = (one for one in found.verdicts if one.check == "slice_spacing")
+    assert f"{step:.3g} mm apart in one scan and {2 * step:.3g} mm" in warning.found
+    changes = found.visits[1].since_first
+    assert changes is not None
+    assert not changes.percent["total"].real
+    assert (
+        min(one.smallest for one in changes.percent.values() if one.smallest)
+        >= UNLIKE_FLOOR_PERCENT
+    )
+    assert unlike_verdicts([early, early]) == []
 
 
 def test_the_smallest_real_change_is_the_stated_formula() -> None:

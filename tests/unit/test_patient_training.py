@@ -67,8 +67,10 @@ from groundglass.training.patient_heads import (  # noqa: E402
     train_head,
 )
 from groundglass.training.patient_run import (  # noqa: E402
+    PatientRunOptions,
     calibrated,
     stratified,
+    train_patients,
 )
 
 QUICK = HeadConfig(hidden=(32,), learning_rate=1e-3, batch=32, rounds=1, epochs=4, draws=60)
@@ -244,6 +246,15 @@ def test_attention_is_trained_added_and_stated_by_the_commands(
             (one,) = state_patient(scan, find_lungs(scan))
             assert one.label == held[patient.patient]["label"]
             assert one.probabilities == pytest.approx(held[patient.patient]["shares"], abs=1e-4)
+
+
+def test_weights_that_are_missing_leave_the_folder_free(tmp_path: Path) -> None:
+    spgc.write_fake(tmp_path, np.random.default_rng(0), patients=1, slices=6)
+    out, patients = tmp_path / "run", read_spgc_train(tmp_path)
+    options = PatientRunOptions("ours", str(tmp_path / "none.safetensors"))
+    with pytest.raises(WeightsError, match=r"none\.safetensors"):
+        train_patients(patients, SMALL, out, options)
+    assert not out.exists()
 
 
 def test_parts_spread_every_class_and_hold_everyone_once() -> None:

@@ -6,13 +6,12 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from groundglass.evaluation.agreement import MEANING, Agreement, agreement
+from groundglass.evaluation.pages import template
 from groundglass.evaluation.score_tables import Pairs, cohort_of
 
 WIDTH, HEIGHT = 560, 340
@@ -29,6 +28,11 @@ class AgreementReport:
     """The scores."""
     rows: Mapping[str, Agreement]
     """By score, and by score and cohort where asked for; last a constant as baseline."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know."""
+        return self.pairs.notes
 
 
 def report_agreement(
@@ -79,7 +83,7 @@ def to_json(report: AgreementReport) -> str:
             }
             for name, one in report.rows.items()
         },
-        "notes": list(report.pairs.notes),
+        "notes": list(report.notes),
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
@@ -104,7 +108,7 @@ def write_agreement(report: AgreementReport, folder: Path) -> tuple[Path, ...]:
         name: draw_bland_altman(report.pairs.reference, score, report.rows[name])
         for name, score in report.pairs.scores.items()
     }
-    page = _template().render(it=report, meaning=MEANING, drawings=drawings)
+    page = template("agreement.html").render(it=report, meaning=MEANING, drawings=drawings)
     paths[3].write_text(page, encoding="utf-8")
     return paths
 
@@ -212,16 +216,3 @@ def _axis(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = max((high - low) * 0.06, 0.5)
     return low - room, high + room
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("groundglass.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value: "-" if value is None else f"{value:.3f}"
-    return environment.get_template("agreement.html")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,8 @@ from groundglass.evaluation.class_figures import (
     summarise_classes,
 )
 from groundglass.evaluation.evaluate import Options
-from groundglass.evaluation.result import Evaluation, template, write_figures, write_rows
+from groundglass.evaluation.pages import template
+from groundglass.evaluation.result import Evaluation, Measured, write_figures, write_rows
 from groundglass.evaluation.targets import concluded
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_ctset.patient import Decision, PatientVote
@@ -77,28 +77,14 @@ class ClassKind:
             )
         return found
 
-    def conclude(  # noqa: PLR0913, PLR0917 - the parts of a result
-        self,
-        system: str,
-        model: str,
-        slices: SliceSet,
-        split: str,
-        scores: Sequence[Any],
-        notes: tuple[str, ...],
-        options: Options,
-        on_progress: OnProgress,
-    ) -> Evaluation:
+    def conclude(self, measured: Measured, options: Options, on_progress: OnProgress) -> Evaluation:
         """Return figures beside those of cues and published ones, and rows of parts."""
+        slices, scores = measured.slices, measured.scores
         return concluded(
-            system,
-            model,
-            slices,
-            split,
-            scores,
-            notes,
+            measured,
             options,
-            figures=summarise_classes,
-            beside=_beside(slices, scores, on_progress) if options.baselines else {},
+            summarise_classes,
+            _beside(slices, scores, on_progress) if options.baselines else {},
             meaning=CLASS_MEANING,
             folds=part_figures(slices, scores),
         )

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundglass.core.progress import OnProgress, silent
-from groundglass.datasets.slices import Slice, SliceItem, SliceSet
+from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.evaluation.baselines import BASELINES
 from groundglass.evaluation.compare import compare
-from groundglass.evaluation.result import Evaluation, Marked
+from groundglass.evaluation.result import Evaluation, Marked, Measured
 from groundglass.evaluation.scores import Maps, Predict, SliceScore, score_all
 from groundglass.evaluation.summary import Figure, summarise
 from groundglass.models.card import ModelCard
 from groundglass.models.runtime import Model
 from groundglass.systems.covid_rate.fallback_lungs import fallback_lungs
 from groundglass.systems.covid_rate.method import infection_map
-from groundglass.systems.registry import system_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +58,20 @@ def thresholds_of(card: ModelCard) -> list[float]:
     return [card.thresholds.get(label, 0.5) for label in card.labels]
 
 
-def evaluation_of(  # noqa: PLR0913, PLR0917 - the parts of a result
-    system: str,
-    model: str,
-    slices: SliceSet,
-    split: str,
-    scores: Sequence[SliceScore],
-    notes: tuple[str, ...],
-    options: Options | None = None,
-    on_progress: OnProgress = silent,
+def evaluation_of(
+    measured: Measured, options: Options, on_progress: OnProgress = silent
 ) -> Evaluation:
     """Return scores with figures, baselines and published figures beside."""
-    options = options or Options()
-    source, published = system_named(system, "evaluate").published(slices.dataset)
-    names = {score.name for score in scores}
-    chosen = [item for item in slices.items if item.name in names]
+    names = {score.name for score in measured.scores}
+    chosen = [item for item in measured.slices.items if item.name in names]
     beside = _beside(chosen, options, on_progress) if options.baselines else {}
-    return Evaluation(
-        system=system,
-        model=model,
-        dataset=slices.dataset,
-        split=split,
-        metrics=summarise(scores, options.rounds, options.seed),
-        published_source=source,
-        published=published,
-        scores=scores,
-        baselines={name: figures for name, (_, figures) in beside.items()},
+    return measured.evaluation(
+        summarise(measured.scores, options.rounds, options.seed),
+        {name: figures for name, (_, figures) in beside.items()},
         differences={
-            name: compare(scores, others, options.seed) for name, (others, _) in beside.items()
+            name: compare(measured.scores, others, options.seed)
+            for name, (others, _) in beside.items()
         },
-        notes=notes,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from groundglass.checks.intensity import calibrate
@@ -42,6 +43,8 @@ MOSMED_LUNG_SHARE = 0.07
 """Least lung area of a slice that counts, as a share of its pixels."""
 SAME_SLICES_FROM = 0.95
 """Correlation of the slices' sums from which a file and its scan are in the same order."""
+ROUNDING = 1e-6
+"""Values of a resized mask up to this one are 0."""
 _STACK = 100
 _PIXELS = (
     "COVID-SemiSeg holds 8-bit JPEG pictures of the slices, the published rule was given densities"
@@ -266,20 +269,23 @@ def _measured(
     if not _resizes(options):
         return _Measured(name, patient, mask, reference, reference > 0)
     nearest = _to_side(reference, 0)
-    grown = _to_side((reference > 0).astype(np.float32), 3)
-    return _Measured(name, patient, mask, nearest, np.abs(grown) > 1e-3)
+    return _Measured(name, patient, mask, nearest, _grown(reference > 0))
 
 
-def _to_side(values: NDArray[Any], order: Literal[0, 1, 3]) -> NDArray[Any]:
-    """Return a slice at 512 x 512: 0 nearest, 1 linear, 3 cubic."""
+def _grown(reference: Mask) -> Mask:
+    """Return a mask brought to 512 x 512 as published: all that a cubic kernel leaves above 0."""
+    picture = Image.fromarray(reference.astype(np.float32))
+    cubic = picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
+    return np.asarray(np.asarray(cubic) > ROUNDING)
+
+
+def _to_side(values: NDArray[Any], order: Literal[0, 1]) -> NDArray[Any]:
+    """Return a slice at 512 x 512: 0 nearest, 1 linear."""
     if values.shape == (SIDE_PX, SIDE_PX):
         return values
     steps = tuple(SIDE_PX / size for size in values.shape)
-    smooth = order > 1
     return np.asarray(
-        ndimage.zoom(
-            np.asarray(values), steps, order=order, mode="nearest", prefilter=smooth, grid_mode=True
-        )
+        ndimage.zoom(np.asarray(values), steps, order=order, mode="nearest", grid_mode=True)
     )
 
 

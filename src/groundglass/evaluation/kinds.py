@@ -19,7 +19,7 @@ from groundglass.evaluation.evaluate import (
     thresholds_of,
 )
 from groundglass.evaluation.percent import PercentKind
-from groundglass.evaluation.result import Evaluation, write_evaluation
+from groundglass.evaluation.result import Evaluation, Measured, write_evaluation
 from groundglass.evaluation.scores import score_all
 from groundglass.models.card import ModelCard
 from groundglass.models.catalogue import Entry
@@ -35,17 +35,7 @@ class Kind(Protocol):
     ) -> Sequence[Any]:
         """Return one score for each slice, each with its ``name``."""
 
-    def conclude(  # noqa: PLR0913, PLR0917 - the parts of a result
-        self,
-        system: str,
-        model: str,
-        slices: SliceSet,
-        split: str,
-        scores: Sequence[Any],
-        notes: tuple[str, ...],
-        options: Options,
-        on_progress: OnProgress,
-    ) -> Evaluation:
+    def conclude(self, measured: Measured, options: Options, on_progress: OnProgress) -> Evaluation:
         """Return scores with figures, what needs no training, and published figures beside."""
 
     def write(
@@ -67,19 +57,9 @@ class MaskKind:
         """Return the agreement with the mask of each slice."""
         return score_all(items, predictor(model), thresholds_of(model.card), on_progress)
 
-    def conclude(  # noqa: PLR0913, PLR0917 - the parts of a result
-        self,
-        system: str,
-        model: str,
-        slices: SliceSet,
-        split: str,
-        scores: Sequence[Any],
-        notes: tuple[str, ...],
-        options: Options,
-        on_progress: OnProgress,
-    ) -> Evaluation:
+    def conclude(self, measured: Measured, options: Options, on_progress: OnProgress) -> Evaluation:
         """Return figures beside those of training-free masks."""
-        return evaluation_of(system, model, slices, split, scores, notes, options, on_progress)
+        return evaluation_of(measured, options, on_progress)
 
     def write(
         self,
@@ -141,16 +121,8 @@ def evaluate_model(
         notes += _seen_before(card, slices)
     if card.leak:
         notes.append(f"a leak was allowed in training: {card.leak}")
-    return kind.conclude(
-        card.system,
-        card.name,
-        slices,
-        split,
-        scores,
-        tuple(notes),
-        options or Options(),
-        on_progress,
-    )
+    measured = Measured(card.system, card.name, slices, split, scores, tuple(notes))
+    return kind.conclude(measured, options or Options(), on_progress)
 
 
 def _held_out(card: ModelCard, split: str) -> bool:
@@ -224,9 +196,8 @@ def evaluate_folds(  # noqa: PLR0913 - the parts of a cross-validation
     name = f"{card.system}-{card.preset}"
     split = "folds " + ", ".join(str(fold) for fold in folds)
     joined = replace(slices, items=tuple(items))
-    return kind.conclude(
-        card.system, name, joined, split, scores, notes, options or Options(), on_progress
-    )
+    measured = Measured(card.system, name, joined, split, scores, notes)
+    return kind.conclude(measured, options or Options(), on_progress)
 
 
 def write_any(

@@ -21,7 +21,7 @@ from groundglass.evaluation.percent_figures import (
     percent_figures,
 )
 from groundglass.evaluation.percent_page import write_percent_evaluation
-from groundglass.evaluation.result import Evaluation
+from groundglass.evaluation.result import Evaluation, Measured
 from groundglass.evaluation.targets import concluded
 from groundglass.infection.picture import PictureConfig, segment_picture
 from groundglass.models.catalogue import DEFAULT, find_model
@@ -50,36 +50,16 @@ class PercentKind:
             found.append(_scored(item, float(answers(model, [item.read()])[0, 0])))
         return found
 
-    def conclude(  # noqa: PLR0913, PLR0917 - the parts of a result
-        self,
-        system: str,
-        model: str,
-        slices: SliceSet,
-        split: str,
-        scores: Sequence[Any],
-        notes: tuple[str, ...],
-        options: Options,
-        on_progress: OnProgress,
-    ) -> Evaluation:
+    def conclude(self, measured: Measured, options: Options, on_progress: OnProgress) -> Evaluation:
         """Return figures beside constants, the percentages of masks and published figures."""
+        slices, scores = measured.slices, measured.scores
         beside = _beside(slices, scores, on_progress) if options.baselines else {}
-        found = concluded(
-            system,
-            model,
-            slices,
-            split,
-            scores,
-            (*notes, *(_seen_by_network(slices) if NET in beside else ())),
-            options,
-            figures=percent_figures,
-            beside=beside,
-            meaning=MEANING,
-            folds=fold_figures(scores),
-        )
-        if found.metrics["slice_pc"].value is not None:
-            return found
-        told = "a correlation needs two sides that vary; one does not, so it is none"
-        return replace(found, notes=(*found.notes, told))
+        notes = (*measured.notes, *(_seen_by_network(slices) if NET in beside else ()))
+        more = {"meaning": MEANING, "folds": fold_figures(scores)}
+        found = concluded(measured, options, percent_figures, beside, **more)
+        if found.metrics["slice_pc"].value is None:
+            notes += ("a correlation needs two sides that vary; one does not, so it is none",)
+        return replace(found, notes=notes)
 
     def write(
         self,

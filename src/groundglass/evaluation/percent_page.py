@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from groundglass.evaluation.pages import template
 from groundglass.evaluation.percent_figures import (
     MAIN,
     PercentScore,
     severity_of,
     subject_means,
 )
-from groundglass.evaluation.result import Evaluation, template, write_figures, write_rows
+from groundglass.evaluation.result import Evaluation, write_figures, write_rows
 
 PLOT_PX = 360
 

@@ -8,19 +8,19 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 from PIL import Image
 
-from groundglass.datasets.slices import SliceItem
+from groundglass.datasets.slices import SliceItem, SliceSet
 from groundglass.evaluation.compare import Difference
+from groundglass.evaluation.pages import template
 from groundglass.evaluation.scores import SliceScore
 from groundglass.evaluation.summary import MEANING, Figure, conventions
+from groundglass.systems.registry import system_named
 
 Marked = Callable[[SliceItem], NDArray[np.bool_]]
 """Takes a slice, returns a model's mask."""
@@ -76,6 +76,46 @@ class Evaluation:
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Scores of slices and where they come from, before figures are drawn from them."""
+
+    system: str
+    """The model's system."""
+    model: str
+    """Its name."""
+    slices: SliceSet
+    """The data set."""
+    split: str
+    """The part of it."""
+    scores: Sequence[Any]
+    """One score for each slice."""
+    notes: tuple[str, ...]
+    """What a reader should know."""
+
+    def evaluation(
+        self,
+        metrics: Mapping[str, Figure],
+        baselines: Mapping[str, Mapping[str, Figure]],
+        **more: Any,
+    ) -> Evaluation:
+        """Return the scores with their figures and the published ones; ``more`` as there."""
+        source, published = system_named(self.system, "evaluate").published(self.slices.dataset)
+        return Evaluation(
+            system=self.system,
+            model=self.model,
+            dataset=self.slices.dataset,
+            split=self.split,
+            metrics=metrics,
+            published_source=source,
+            published=published,
+            scores=self.scores,
+            baselines=baselines,
+            notes=self.notes,
+            **more,
+        )
+
+
 def write_evaluation(
     evaluation: Evaluation,
     folder: Path,
@@ -110,7 +150,7 @@ def write_evaluation(
     _write_slices(evaluation.scores, paths[2])
     worst = _worst(evaluation.scores, items, marked)
     page = template("evaluation.html").render(
-        it=evaluation, meaning=MEANING, averages=conventions(evaluation.scores), worst=worst
+        it=evaluation, averages=conventions(evaluation.scores), worst=worst
     )
     paths[3].write_text(page, encoding="utf-8")
     return paths
@@ -208,21 +248,3 @@ def overlay(values: NDArray[Any], mask: NDArray[np.bool_], truth: NDArray[np.boo
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-@cache
-def template(name: str) -> Template:
-    """Return a template of a page."""
-    environment = Environment(
-        loader=PackageLoader("groundglass.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template(name)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -146,6 +146,11 @@ def paired(reference: ScoreTable, other: ScoreTable) -> Pairs:
     if len(scores) > 1 and other.columns[0] == truth:
         del scores[other.names[0]]
         notes.append(f"{other.names[0]} repeats the reference, which confirms the order")
+    elif len(scores) > 1 and sorted(other.columns[0]) == sorted(truth):
+        notes.append(
+            f"{other.names[0]} holds the scores of the reference in another order, so rows of the "
+            "two tables may not belong together"
+        )
     ids = reference.ids or other.ids or tuple(str(row + 1) for row in range(len(truth)))
     return Pairs(ids, truth, scores, tuple(notes))
 

@@ -6,14 +6,15 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from groundglass.evaluation.pages import template
 
 Cell = float | int | str | None
 NOT_FOUND = "n/a"
 """What is printed where a number was never published."""
+MOST_COLUMNS = 12
+"""A table with more is turned on its side on the page."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class NumberTable:
     """Headings, that of the rows' names first."""
     rows: tuple[tuple[Cell, ...], ...]
     """Cells; the first of each row is its name."""
+
+    def lines(self, most: int) -> list[tuple[Cell, ...]]:
+        """Return headings and rows; on its side where there are more columns than ``most``."""
+        lines: list[tuple[Cell, ...]] = [self.columns, *self.rows]
+        return list(zip(*lines, strict=True)) if len(self.columns) > most else lines
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def told(cell: Cell) -> str:
     """Return a cell as text: three decimals, ``n/a`` for what is not there."""
     if cell is None:
         return NOT_FOUND
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+    return f"{round(cell, 3) + 0.0:.3f}" if isinstance(cell, float) else str(cell)  # no -0.000
 
 
 def span(low: float | None, high: float | None) -> str:
@@ -106,18 +112,7 @@ def write_result(result: TaskResult, folder: Path) -> tuple[Path, ...]:
         items = csv.DictWriter(text, list(result.items[0]) if result.items else ["item"])
         items.writeheader()
         items.writerows(result.items)
-    paths[3].write_text(_template().render(it=result), encoding="utf-8")
-    return paths
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("groundglass.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    paths[3].write_text(
+        template("tables.html").render(it=result, told=told, most=MOST_COLUMNS), encoding="utf-8"
     )
-    environment.filters["told"] = told
-    return environment.get_template("tables.html")
+    return paths

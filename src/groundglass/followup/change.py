@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundglass.core.results import LOBES, CaseResult, Estimate, Score
+from groundglass.followup.settings import lobes_by, unlike_steps
 
 FLOOR_PERCENT = 0.2
 """Percentage points of lung below which no change counts: scanning anew moves the share as much."""
+UNLIKE_FLOOR_PERCENT = 2 * FLOOR_PERCENT
+"""The same between scans of other slice spacing: taking every second slice moved it by up to 0.22
+in one lung."""
 RULE = (
     "the smallest real change is the root of the summed squares of both scans' threshold spreads "
     "(the larger of value minus low and high minus value) and, where another way measured both "
     f"scans too, of the difference between its change and ours; at least {FLOOR_PERCENT:g} "
-    "percentage points, or that share of the lungs in ml"
+    f"percentage points ({UNLIKE_FLOOR_PERCENT:g} where slice spacings differ), or that share of "
+    "the lungs in ml"
 )
 """The rule in words."""
 REGIONS = ("total", "right", "left", *LOBES)
 """Regions whose share is followed."""
 SCORES = ("ctss25", "ctss25_published", "tss20", "ct_grade")
 """Scores that are followed."""
+OF_LOBES = frozenset((*LOBES, "ctss25", "tss20"))
+"""Regions and scores that rest on lobes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +71,37 @@ class Changes:
 
 
 def compare_results(earlier: CaseResult, later: CaseResult) -> Changes:
-    """Return how the numbers of a later scan differ from those of an earlier one."""
+    """Return how the numbers of a later scan differ from those of an earlier one.
+
+    What rests on lobes has no smallest real change where the lobes were not found in one way.
+    """
+    unsure = OF_LOBES if lobes_by(earlier) != lobes_by(later) else frozenset()
     before, after = earlier.burden.regions, later.burden.regions
     cross = cross_check(earlier, later)
+    least = UNLIKE_FLOOR_PERCENT if unlike_steps((earlier, later)) else FLOOR_PERCENT
     shares = {
-        name: share_change(before[name].percent, after[name].percent, cross)
+        name: share_change(before[name].percent, after[name].percent, cross, least)
         for name in REGIONS
         if name in before and name in after
     }
     lungs = [region.lung_ml.value for region in (before["total"], after["total"])]
-    floor = None if None in lungs else FLOOR_PERCENT / 100 * max(v for v in lungs if v is not None)
+    floor = None if None in lungs else least / 100 * max(v for v in lungs if v is not None)
     ml = Change(None, None)
     if floor is not None:
         spread = cross / 100 * max(v for v in lungs if v is not None)
         ml = _change(before["total"].infected_ml, after["total"].infected_ml, spread, floor)
-    return Changes(
-        shares,
-        ml,
-        _minus(lungs[1], lungs[0]),
-        {name: score_change(_score(earlier, name), _score(later, name)) for name in SCORES},
-    )
+    scores = {name: score_change(_score(earlier, name), _score(later, name)) for name in SCORES}
+    return Changes(_known(shares, unsure), ml, _minus(lungs[1], lungs[0]), _known(scores, unsure))
 
 
-def share_change(before: Estimate, after: Estimate, cross: float = 0.0) -> Change:
+def _known(changes: Mapping[str, Change], unsure: frozenset[str]) -> dict[str, Change]:
+    """Return changes, some of which cannot be told to be real."""
+    return {n: replace(c, smallest=None) if n in unsure else c for n, c in changes.items()}
+
+
+def share_change(
+    before: Estimate, after: Estimate, cross: float = 0.0, least: float = FLOOR_PERCENT
+) -> Change:
     """Return the change of an infected share with the smallest real one, both in points.
 
     Parameters
@@ -95,8 +110,10 @@ def share_change(before: Estimate, after: Estimate, cross: float = 0.0) -> Chang
         Percent with its threshold range.
     cross : float
         By how much another way's change differs from ours, in points.
+    least : float
+        Points below which no change counts.
     """
-    return _change(before, after, cross, FLOOR_PERCENT)
+    return _change(before, after, cross, least)
 
 
 def cross_check(earlier: CaseResult, later: CaseResult) -> float:

@@ -16,7 +16,7 @@ from groundglass.errors import IdentityError, UncalibratedError
 from groundglass.followup.change import Changes, compare_results
 from groundglass.followup.identity import Identity, require_one_patient, time_order
 from groundglass.followup.register import Kind, Overlay, overlay
-from groundglass.followup.settings import settings_verdict
+from groundglass.followup.settings import settings_verdict, unlike_verdicts
 
 RESOLVED, NEW, KEPT = 1, 2, 3
 """Labels of a map of changes: infected before, infected now, infected at both dates."""
@@ -96,7 +96,7 @@ def compare(
     order, days, when = time_order(identities)
     results = [results[i] for i in order]
     visits = [Visit(days[0], results[0], None, None, None, None, {})]
-    verdicts = [who, when, settings_verdict(results)]
+    verdicts = [who, when, settings_verdict(results), *unlike_verdicts(results)]
     for number in range(1, len(results)):
         on_progress(Progress("comparing", number, len(results)))
         visit = _visit(results[0], results[number - 1], results[number], days[number], register)

@@ -205,7 +205,7 @@ def _verdict(kind: Kind, before: float, after: float) -> Verdict:
     return Verdict(
         "registration",
         Status.OK if after >= 0.9 else Status.NOTE,
-        f"a {kind} registration raised the overlap of the lungs from {before:.3f} to {after:.3f}",
+        f"the overlap of the lungs is {after:.3f} after a {kind} registration, {before:.3f} before",
         "the later scan was laid over the earlier one",
         "the map of changes rests on it; ml and percent of each scan do not",
     )

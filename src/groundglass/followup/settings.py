@@ -1,4 +1,4 @@
-"""Whether the scans of a comparison were analyzed in one way."""
+"""Whether the scans of a comparison are alike and were analyzed in one way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,57 @@ from groundglass.core.results import CaseResult
 from groundglass.core.serial import to_json
 from groundglass.core.verdict import Status, Verdict
 
+UNLIKE_STEPS = 1.25
+"""Ratio of two scans' slice spacings from which they are not alike."""
 TAKEN_UP = "taken up"
 """Step of a result that was read from its folder; tells the version that made it."""
+
+
+def lobes_by(result: CaseResult) -> tuple[str | None, str]:
+    """Return how the lobes of a result were found: by what, and along which fissures."""
+    method = None if result.lobes is None else result.lobes.method
+    told = (one.done for one in result.verdicts if one.check == "lobes")
+    return method, next(told, "")
+
+
+def unlike_steps(results: Sequence[CaseResult]) -> bool:
+    """Return whether the slice spacings of some scans differ."""
+    steps = [one.scan.geometry.spacing_mm[0] for one in results]
+    return max(steps) > UNLIKE_STEPS * min(steps)
+
+
+def unlike_verdicts(results: Sequence[CaseResult]) -> list[Verdict]:
+    """Return a warning each where slice spacings differ, and where ways to the lobes do.
+
+    Parameters
+    ----------
+    results : sequence of CaseResult
+        Two or more.
+    """
+    found = []
+    if unlike_steps(results):
+        steps = [one.scan.geometry.spacing_mm[0] for one in results]
+        told = Verdict(
+            "slice_spacing",
+            Status.WARNING,
+            f"slices are {min(steps):.3g} mm apart in one scan and {max(steps):.3g} mm in another",
+            "the least change that counts as real was doubled",
+            "vessels and thin lesions look different in thicker slices; a part of every change "
+            "may come from that",
+        )
+        found.append(told)
+    ways = [lobes_by(one) for one in results]
+    if len(set(ways)) > 1:
+        each = [f"scan {n}: {told or by or 'none'}" for n, (by, told) in enumerate(ways, start=1)]
+        told = Verdict(
+            "lobes",
+            Status.WARNING,
+            f"lobes were found in different ways: {'; '.join(each)}",
+            "what changed in a lobe, in CTSS and in TSS is told as not known",
+            "Changes of both lungs and of each lung do not depend on lobes",
+        )
+        found.append(told)
+    return found
 
 
 def settings_verdict(results: Sequence[CaseResult]) -> Verdict:

@@ -141,11 +141,13 @@ def train_patients(
     ------
     ExportError
         If the folder holds another run, or something else.
+    ModelError
+        If the initial weights are not to be had; the folder is left as it was.
     ReadError
         If a class has no slice to train on.
     """
-    _claim(out, _record(patients, config, options), resume=options.resume)
     network = Features(new_backbone(options.init, options.seed)).eval()
+    _claim(out, _record(patients, config, options), resume=options.resume)
     store = FeatureStore(out / "features", network, config)
     seen, spent = store.load(patients, on_progress)
     run = PatientRun({}, [], spent, options.folds is None)
