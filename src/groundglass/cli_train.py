@@ -188,8 +188,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(code)
     told = (fold, init, recipe, resume, allow_leak, seed, quiet, pairs, choices)
     request = cli_bench.TrainRequest(system, data, place, preset.value, *told)
-    arithmetic = precision and precision.value
-    hardware = cli_bench.Hardware(device.value, devices, machines, strategy, arithmetic, workers)
+    hardware = cli_bench.Hardware(device.value, devices, machines, strategy, precision, workers)
     raise typer.Exit(cli_bench.run_training(request, hardware, enhanced=enhance))
 
 
@@ -229,8 +228,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter for each option
     training = cli_bench.TrainRequest(
         system, data, out, preset.value, fold, init, recipe, resume, allow_leak, seed, quiet, pairs
     )
-    arithmetic = precision and precision.value
-    hardware = cli_bench.Hardware(device.value, devices, precision=arithmetic, workers=workers)
+    hardware = cli_bench.Hardware(device.value, devices, precision=precision, workers=workers)
     request = cli_evaluate.EvaluateRequest(training, hardware, model, no_train, split, threads)
     raise typer.Exit(cli_evaluate.run_evaluation(request, as_json=as_json))
 
