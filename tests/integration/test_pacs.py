@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
@@ -16,8 +13,6 @@ import pytest
 from groundglass.errors import PacsError
 from groundglass.pacs import ask
 from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
-from groundglass.pacs.receive import Receiver, start_server
-from groundglass.pacs.spool import Spool
 from groundglass.pacs.study import Limits, State
 from groundglass.pacs.work import Plan, Worker
 from tests.pacs_nodes import (
@@ -25,6 +20,7 @@ from tests.pacs_nodes import (
     USER,
     Archive,
     certificate,
+    receiving,
     storescu,
     wait_for,
 )
@@ -44,43 +40,12 @@ def series(folder: Path, slices: int = 6) -> Path:
     return save(make_slices(block((slices, 32, 32))), folder, "{:03d}.dcm".format)
 
 
-@dataclass
-class Node:
-    """A receiving node in this process."""
-
-    spool: Spool
-    peer: Peer
-    receiver: Receiver
-    events: list[str] = field(default_factory=list)
-
-    def count(self) -> int:
-        return len(list(self.spool.root.glob("*/*/instances/*/*.dcm")))
-
-
-@contextmanager
-def receiving(
-    folder: Path, limits: Limits | None = None, allow: tuple[str, ...] = (), tls: Tls | None = None
-) -> Iterator[Node]:
-    spool = Spool(folder, limits or Limits(reserve_bytes=0))
-    receiver = Receiver(spool)
-    server = start_server(receiver, "GROUNDGLASS", ("127.0.0.1", 0), allow, tls)
-    try:
-        port = server.socket.getsockname()[1]
-        yield Node(spool, Peer("GROUNDGLASS", "127.0.0.1", port), receiver)
-    finally:
-        server.shutdown()
-
-
 def test_four_senders_at_once_lose_nothing(tmp_path: Path) -> None:
     studies = [series(tmp_path / f"study{i}", 12) for i in range(4)]
     with receiving(tmp_path / "spool") as node:
-        threads = [
-            threading.Thread(target=storescu, args=(node.peer, study)) for study in studies * 2
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(8) as pool:
+            codes = list(pool.map(lambda study: storescu(node.peer, study), studies * 2))
+        assert codes == [0] * 8
         assert node.count() == 48
         assert len(node.spool.keys(State.INCOMING)) == 4
     for path in node.spool.root.glob("*/*/instances/*/*.dcm"):
