@@ -165,11 +165,12 @@ def qido(archive: Archive, path: str) -> list[dict[str, dict[str, list[str]]]]:
     """Ask the DICOMweb service directly, not by our own client."""
     manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     manager.add_password(None, archive.web, USER, PASSWORD)
-    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(manager)
+    opener = urllib.request.build_opener(*handlers)
     request = urllib.request.Request(
         archive.web + path, headers={"Accept": "application/dicom+json"}
     )
-    with opener.open(request, timeout=30) as answer:
+    with opener.open(request, timeout=_LONG) as answer:
         found: list[dict[str, dict[str, list[str]]]] = json.loads(answer.read() or b"[]")
         return found
 

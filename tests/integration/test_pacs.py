@@ -92,7 +92,7 @@ def test_a_full_disk_says_so_and_keeps_the_rest(tmp_path: Path) -> None:
                 pydicom.dcmread(path)
             assert not list(small.rglob(".part-*"))
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def drop_after(peer: Peer, files: list[Path]) -> None:

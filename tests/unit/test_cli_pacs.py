@@ -15,6 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 STUDY = "1.2.826.0.1.77"
 
 
+@pytest.fixture(autouse=True)
+def no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROUNDGLASS_OFFLINE", raising=False)
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["pacs", *arguments], env={"NO_COLOR": "1", "COLUMNS": "300"})
 

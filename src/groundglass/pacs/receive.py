@@ -106,11 +106,14 @@ class Receiver:
             self._end(key, carried)
 
     def _end(self, key: str, carried: _Carried) -> None:
-        if carried.whole:
-            self.spool.set_down(key, carried.started)
-            return
-        logger.warning("the connection was lost while study %s came in", key)
-        self.spool.drop(key, "the connection was lost while the study came in")
+        try:
+            if carried.whole:
+                self.spool.set_down(key, carried.started)
+                return
+            logger.warning("the connection was lost while study %s came in", key)
+            self.spool.drop(key, "the connection was lost while the study came in")
+        except OSError:
+            logger.warning("no room to note how the connection of study %s ended", key)
 
 
 def parse_instance(data: bytes) -> Instance | None:
