@@ -33,11 +33,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,7 +45,7 @@ import pydicom
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.analyze_time import machine
-from benchmarks.listener_studies import SERIES, Study, image, make_studies
+from benchmarks.listener_studies import SERIES, Returned, Study, image, make_studies, receiver
 
 RESULTS = Path(__file__).parent / "results" / "listener.json"
 STATES = ("incoming", "ready", "working", "done", "failed")
@@ -100,51 +98,6 @@ def about(arguments: argparse.Namespace) -> dict[str, Any]:
         "analysis": "rules alone" if arguments.rule else "default settings",
         "quiet_seconds": QUIET_SECONDS,
     }
-
-
-Entry = tuple[str, str, str]
-
-
-@dataclass
-class Returned:
-    """What came back, by study: kind, UID and digest of every object, in order."""
-
-    objects: dict[str, list[tuple[str, str, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def keep(self, event: Any) -> int:
-        """Note one object."""
-        dataset = event.dataset
-        digest = sha256(event.request.DataSet.getvalue()).hexdigest()
-        entry = (str(dataset.Modality), str(dataset.SOPInstanceUID), digest)
-        self.objects[str(dataset.StudyInstanceUID)].append(entry)
-        return 0
-
-    def counts(self, study: str) -> dict[str, Counter[tuple[str, str]]]:
-        """Return how often each object of each kind came back for a study."""
-        found: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-        for kind, uid, digest in self.objects[study]:
-            found[kind][uid, digest] += 1
-        return found
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[Returned, str]]:
-    """Receive results; yield what came, and our address."""
-    from pynetdicom import AE, AllStoragePresentationContexts, evt
-
-    returned = Returned()
-    ae = AE(ae_title="SENDER")
-    ae.supported_contexts = AllStoragePresentationContexts
-    handlers: list[Any] = [(evt.EVT_C_STORE, returned.keep)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    assert server is not None
-    assert server.socket is not None
-    try:
-        yield returned, f"SENDER@127.0.0.1:{server.socket.getsockname()[1]}"
-    finally:
-        server.shutdown()
 
 
 class Node:

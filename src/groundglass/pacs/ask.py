@@ -78,7 +78,7 @@ def echo(node: Node, ae: str, tls: Tls, login: Login) -> None:
         If it does not.
     """
     if isinstance(node, Web):
-        web.echo(node, login)
+        web.echo(node, login, tls)
     else:
         dimse.echo(node, ae, tls)
 
@@ -97,7 +97,7 @@ def find(node: Node, wanted: Wanted, ae: str, tls: Tls, login: Login) -> list[di
         msg = "series are those of a study: give --study UID"
         raise ValueError(msg)
     if isinstance(node, Web):
-        found = web.find(node, wanted.query, wanted.level, login)
+        found = web.find(node, wanted.query, wanted.level, login, tls)
     else:
         found = dimse.find(node, wanted.query, wanted.level, ae, tls)
     return [_row(dataset, wanted.level) for dataset in found]
@@ -129,7 +129,7 @@ def get(  # noqa: PLR0913, PLR0917 - the node's two kinds need different things
     if wanted.series:
         query["SeriesInstanceUID"] = wanted.series
     if isinstance(node, Web):
-        return web.get(node, query, out, login)
+        return web.get(node, query, out, login, tls)
     return dimse.get(node, query, out, ae, tls)
 
 
@@ -149,5 +149,5 @@ def send(node: Node, paths: Sequence[Path], ae: str, tls: Tls, login: Login) -> 
         msg = "there is no DICOM file to send"
         raise PacsError(msg)
     if isinstance(node, Web):
-        return web.send_files(node, files, login)
+        return web.send_files(node, files, login, tls)
     return dimse.send_files(node, files, ae, tls)
