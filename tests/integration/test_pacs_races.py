@@ -12,7 +12,7 @@ import pytest
 
 from groundglass.errors import PacsError
 from groundglass.pacs import ask
-from groundglass.pacs.nodes import Login, Tls
+from groundglass.pacs.nodes import Caller, Tls
 from groundglass.pacs.study import State
 from tests.pacs_nodes import certificate, receiving, wait_for
 from tests.series import block, make_slices, save
@@ -21,7 +21,6 @@ pytest.importorskip("pynetdicom")
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 PLAIN = Tls()
-NOBODY = Login()
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_a_study_whose_connection_ends_before_its_release_is_told_is_whole(
 
     monkeypatch.setattr(ACSE, "send_release", slowly)
     with receiving(tmp_path / "spool") as node:
-        ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+        ask.send(node.peer, [study], Caller("MODALITY"))
         wait_for(lambda: not node.server.active_associations)
         (key,) = node.spool.keys(State.INCOMING)
         note = node.spool.note(key, State.INCOMING)
@@ -59,7 +58,7 @@ def test_a_silent_caller_keeps_nobody_waiting(secured: bool, study: Path, tmp_pa
     with receiving(tmp_path / "spool", tls=tls if secured else None) as node:
         silent = [socket.create_connection((node.peer.host, node.peer.port)) for _ in range(2)]
         silent[1].sendall(b"\x16\x03" if secured else b"\x01\x00")
-        assert ask.send(node.peer, [study], "MODALITY", tls, NOBODY) == 3
+        assert ask.send(node.peer, [study], Caller("MODALITY", tls)) == 3
         for one in silent:
             one.close()
 
@@ -87,9 +86,9 @@ def test_a_service_that_is_not_offered_is_told(tmp_path: Path) -> None:
         receiving(tmp_path / "spool") as node,
         pytest.raises(PacsError, match="answers, but does not offer this service"),
     ):
-        ask.find(node.peer, ask.Wanted(), "GROUNDGLASS", PLAIN, NOBODY)
+        ask.find(node.peer, ask.Wanted(), Caller())
     with (
         receiving(tmp_path / "spool") as node,
         pytest.raises(PacsError, match="answers, but does not offer this service"),
     ):
-        ask.get(node.peer, ask.Wanted(study="1.2.3"), tmp_path / "out", "GG", PLAIN, NOBODY)
+        ask.get(node.peer, ask.Wanted(study="1.2.3"), tmp_path / "out", Caller("GG"))

@@ -12,7 +12,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from groundglass.pacs import ask
-from groundglass.pacs.nodes import Login, Tls, parse_node, parse_peer
+from groundglass.pacs.nodes import Caller, Login, parse_node, parse_peer
 from groundglass.pacs.study import State
 from groundglass.phantom import Chest
 from groundglass.phantom_dicom import write_series
@@ -99,7 +99,10 @@ def test_results_come_back_into_the_archive(archive: Archive, tmp_path: Path) ->
     expected = ["CT", "DOC", "SEG", "SR"] if pdf_possible() else ["CT", "SEG", "SR"]
     assert kinds_of(archive, uid) == expected
     files = ask.get(
-        parse_node(archive.web), ask.Wanted(study=uid), tmp_path / "back", "GG", Tls(), READER
+        parse_node(archive.web),
+        ask.Wanted(study=uid),
+        tmp_path / "back",
+        Caller("GG", login=READER),
     )
     back = {pydicom.dcmread(path).Modality: pydicom.dcmread(path) for path in files}
     made = pydicom.dcmread(next(spool.glob("done/*/result-*/dicom/seg.dcm")))

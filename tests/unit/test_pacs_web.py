@@ -11,7 +11,7 @@ import pytest
 
 from groundglass.errors import PacsError
 from groundglass.pacs import ask
-from groundglass.pacs.nodes import Login, Tls, Web
+from groundglass.pacs.nodes import Caller, Login, Tls, Web
 from tests.pacs_nodes import certificate
 
 pytest.importorskip("dicomweb_client")
@@ -70,14 +70,14 @@ def test_a_service_is_told_who_asks(
     login: Login, header: str | None, service: tuple[Web, list[str | None]]
 ) -> None:
     web, seen = service
-    ask.echo(web, "GG", Tls(), login)
-    assert ask.find(web, ask.Wanted(patient="x"), "GG", Tls(), login) == []
+    ask.echo(web, Caller("GG", login=login))
+    assert ask.find(web, ask.Wanted(patient="x"), Caller("GG", login=login)) == []
     assert seen == [header, header]
 
 
 def test_secrets_do_not_leave_this_machine_in_the_clear() -> None:
     with pytest.raises(PacsError, match="https only"):
-        ask.echo(Web("http://pacs.example/dicom-web"), "GG", Tls(), Login(token="abc"))
+        ask.echo(Web("http://pacs.example/dicom-web"), Caller("GG", login=Login(token="abc")))
 
 
 def test_a_service_with_an_authority_of_its_own_is_trusted_where_that_is_named(
@@ -87,15 +87,15 @@ def test_a_service_with_an_authority_of_its_own_is_trusted_where_that_is_named(
     client, client_key = certificate(tmp_path / "tls", "client")
     login = Login(token="abc")
     with serving(Tls(cert, key)) as (web, seen):
-        ask.echo(web, "GG", Tls(ca=cert), login)
+        ask.echo(web, Caller("GG", Tls(ca=cert), login))
         for wrong in (Tls(), Tls(ca=client)):
             with pytest.raises(PacsError, match="do not trust each other's certificates"):
-                ask.echo(web, "GG", wrong, login)
+                ask.echo(web, Caller("GG", wrong, login))
         with pytest.raises(PacsError, match="a TLS file cannot be read"):
-            ask.echo(web, "GG", Tls(ca=tmp_path / "nowhere.pem"), login)
+            ask.echo(web, Caller("GG", Tls(ca=tmp_path / "nowhere.pem"), login))
         assert seen == ["Bearer abc"]
     with serving(Tls(cert, key, client)) as (web, seen):
-        ask.echo(web, "GG", Tls(client, client_key, cert), login)
+        ask.echo(web, Caller("GG", Tls(client, client_key, cert), login))
         with pytest.raises(PacsError):
-            ask.echo(web, "GG", Tls(ca=cert), login)
+            ask.echo(web, Caller("GG", Tls(ca=cert), login))
         assert seen == ["Bearer abc"]

@@ -12,14 +12,14 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from groundglass.errors import PacsError
-from groundglass.pacs.nodes import Login, Tls, Web, is_loopback
+from groundglass.pacs.nodes import Caller, Web, is_loopback
 from groundglass.readers.dicom_file import quiet_pydicom
 
 _AS_STORED = (("application/dicom", "*"),)
 _SECONDS = 120
 
 
-def echo(web: Web, login: Login, tls: Tls) -> None:
+def echo(web: Web, caller: Caller) -> None:
     """Make sure that a service answers a query.
 
     Raises
@@ -27,11 +27,11 @@ def echo(web: Web, login: Login, tls: Tls) -> None:
     PacsError
         If it does not.
     """
-    with _client(web, login, tls) as client:
+    with _client(web, caller) as client:
         client.search_for_studies(limit=1)
 
 
-def find(web: Web, query: Mapping[str, str], level: str, login: Login, tls: Tls) -> list[Dataset]:
+def find(web: Web, query: Mapping[str, str], level: str, caller: Caller) -> list[Dataset]:
     """Return what a service holds that matches a query (QIDO-RS).
 
     Parameters
@@ -42,10 +42,8 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login, tls: Tls)
         Values by keyword; empty ones are asked for.
     level : str
         ``STUDY`` or ``SERIES``.
-    login : Login
-        What it asks for.
-    tls : Tls
-        Whom we trust, and who we are; without, those whom everybody trusts.
+    caller : Caller
+        Who asks; without an authority of its own we trust those whom everybody trusts.
 
     Raises
     ------
@@ -55,7 +53,7 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login, tls: Tls)
     filters = {keyword: value for keyword, value in query.items() if value}
     study = filters.pop("StudyInstanceUID", None) if level == "SERIES" else None
     fields = [keyword for keyword, value in query.items() if not value]
-    with _client(web, login, tls) as client:
+    with _client(web, caller) as client:
         if level == "SERIES":
             found = client.search_for_series(study, search_filters=filters, fields=fields)
         else:
@@ -64,7 +62,7 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login, tls: Tls)
             return [Dataset.from_json(one) for one in found]
 
 
-def get(web: Web, query: Mapping[str, str], out: Path, login: Login, tls: Tls) -> tuple[Path, ...]:
+def get(web: Web, query: Mapping[str, str], out: Path, caller: Caller) -> tuple[Path, ...]:
     """Fetch a study or series as it is stored (WADO-RS) and return the files.
 
     Raises
@@ -74,7 +72,7 @@ def get(web: Web, query: Mapping[str, str], out: Path, login: Login, tls: Tls) -
     """
     out.mkdir(parents=True, exist_ok=True)
     study, series = query["StudyInstanceUID"], query.get("SeriesInstanceUID")
-    with _client(web, login, tls) as client:
+    with _client(web, caller) as client:
         if series:
             found = client.iter_series(study, series, media_types=_AS_STORED)
         else:
@@ -90,7 +88,7 @@ def get(web: Web, query: Mapping[str, str], out: Path, login: Login, tls: Tls) -
     return tuple(files)
 
 
-def send_files(web: Web, files: Sequence[Path], login: Login, tls: Tls) -> int:
+def send_files(web: Web, files: Sequence[Path], caller: Caller) -> int:
     """Store files at a service (STOW-RS); return their number.
 
     Raises
@@ -100,7 +98,7 @@ def send_files(web: Web, files: Sequence[Path], login: Login, tls: Tls) -> int:
         nothing.
     """
     stored = 0
-    with _client(web, login, tls) as client:
+    with _client(web, caller) as client:
         for path in files:
             with quiet_pydicom():
                 answer = client.store_instances([pydicom.dcmread(path)])
@@ -112,9 +110,9 @@ def send_files(web: Web, files: Sequence[Path], login: Login, tls: Tls) -> int:
 
 
 @contextmanager
-def _client(web: Web, login: Login, tls: Tls) -> Iterator[Any]:
+def _client(web: Web, caller: Caller) -> Iterator[Any]:
     """Open a client, and turn what it raises into a sentence without addresses of studies."""
-    parts = urlsplit(web.url)
+    parts, tls, login = urlsplit(web.url), caller.tls, caller.login
     if login.is_given and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         msg = "a token or password goes over https only; use the https address of the service"
         raise PacsError(msg)
