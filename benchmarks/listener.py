@@ -33,11 +33,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,8 +45,7 @@ import pydicom
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.analyze_time import machine
-from benchmarks.listener_studies import SERIES, Study, image, make_studies
-from tests.pacs_nodes import free_port
+from benchmarks.listener_studies import SERIES, Returned, Study, image, make_studies, receiver
 
 RESULTS = Path(__file__).parent / "results" / "listener.json"
 STATES = ("incoming", "ready", "working", "done", "failed")
@@ -63,14 +60,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     report = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     both = not (arguments.rate or arguments.kills)
-    with tempfile.TemporaryDirectory() as scratch:
-        if arguments.rate or both:
-            report["rate"] = {**about(arguments), **rate(arguments, Path(scratch) / "rate")}
-        if arguments.kills or both:
-            report["kills"] = {**about(arguments), **kills(arguments, Path(scratch) / "kills")}
-    print(json.dumps(report, indent=1))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for name, asked, measure in (("rate", arguments.rate, rate), ("kills", arguments.kills, kills)):
+        if asked or both:
+            with tempfile.TemporaryDirectory() as scratch:
+                report[name] = {**about(arguments), **measure(arguments, Path(scratch))}
+            arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=1))
 
 
 def parse() -> argparse.Namespace:
@@ -100,52 +96,8 @@ def about(arguments: argparse.Namespace) -> dict[str, Any]:
         "every_nth_slice": arguments.every,
         "every_nth_row_and_column": arguments.shrink,
         "analysis": "rules alone" if arguments.rule else "default settings",
+        "quiet_seconds": QUIET_SECONDS,
     }
-
-
-Entry = tuple[str, str, str]
-
-
-@dataclass
-class Returned:
-    """What came back, by study: kind, UID and digest of every object, in order."""
-
-    objects: dict[str, list[tuple[str, str, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def keep(self, event: Any) -> int:
-        """Note one object."""
-        dataset = event.dataset
-        digest = sha256(event.request.DataSet.getvalue()).hexdigest()
-        entry = (str(dataset.Modality), str(dataset.SOPInstanceUID), digest)
-        self.objects[str(dataset.StudyInstanceUID)].append(entry)
-        return 0
-
-    def counts(self, study: str) -> dict[str, Counter[tuple[str, str]]]:
-        """Return how often each object of each kind came back for a study."""
-        found: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-        for kind, uid, digest in self.objects[study]:
-            found[kind][uid, digest] += 1
-        return found
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[Returned, str]]:
-    """Receive results; yield what came, and our address."""
-    from pynetdicom import AE, AllStoragePresentationContexts, evt
-
-    returned = Returned()
-    ae = AE(ae_title="SENDER")
-    ae.supported_contexts = AllStoragePresentationContexts
-    handlers: list[Any] = [(evt.EVT_C_STORE, returned.keep)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    assert server is not None
-    assert server.socket is not None
-    try:
-        yield returned, f"SENDER@127.0.0.1:{server.socket.getsockname()[1]}"
-    finally:
-        server.shutdown()
 
 
 class Node:
@@ -163,8 +115,8 @@ class Node:
 
     def __init__(self, folder: Path, sender: str, *, rule: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.spool, self.log, self.port = folder / "spool", folder / "log", free_port()
-        listen = ["pacs", "listen", "--port", str(self.port), "--spool", str(self.spool)]
+        self.spool, self.log, self.port = folder / "spool", folder / "log", 0
+        listen = ["pacs", "listen", "--port", "0", "--spool", str(self.spool)]
         listen += ["--allow", sender, "--quiet-time", str(QUIET_SECONDS), "--reserve-mb", "1"]
         if rule:
             (folder / "config.json").write_text(RULE)
@@ -173,7 +125,7 @@ class Node:
         self.start()
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it, on a free port, and wait until it listens."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -183,8 +135,10 @@ class Node:
                 env={**os.environ, "GROUNDGLASS_OFFLINE": "0"},
             )
         assert self._process.stdout is not None
-        if "listens on" not in self._process.stdout.readline():
+        said = self._process.stdout.readline()
+        if "listens on" not in said:
             raise SystemExit(self.log.read_text())
+        self.port = int(said.rpartition(" ")[2])
 
     def kill(self) -> None:
         """Kill it as hard as possible, and start it again."""
@@ -197,12 +151,13 @@ class Node:
         listing = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         children = listing.read_text().split()
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(int(child), signal.SIGKILL)
         return bool(children)
 
     def stop(self) -> None:
-        """Ask it to end."""
-        self._process.send_signal(signal.SIGTERM)
+        """Ask it to end, if it has not."""
+        self._process.terminate()
         self._process.wait()
 
     def states(self) -> dict[str, int]:
@@ -231,11 +186,20 @@ class Node:
         return found
 
 
+@contextmanager
+def running(arguments: argparse.Namespace, scratch: Path, sender: str) -> Iterator[Node]:
+    """Run a node, and end it whatever happens."""
+    node = Node(scratch / "node", sender, rule=arguments.rule)
+    try:
+        yield node
+    finally:
+        node.stop()
+
+
 def rate(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Return how long three studies take from the first image sent to the last result returned."""
     studies = studies_for(arguments, scratch, len(SERIES))
-    with receiver() as (returned, sender):
-        node = Node(scratch / "node", sender, rule=arguments.rule)
+    with receiver() as (returned, sender), running(arguments, scratch, sender) as node:
         started, before = time.monotonic(), children_seconds()
         for study in studies:
             assert node.send(study)
@@ -255,15 +219,15 @@ def rate(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 def kills(arguments: argparse.Namespace, scratch: Path, count: int = 10) -> dict[str, Any]:
     """Return what became of ten studies while the node was killed ten times."""
     studies = studies_for(arguments, scratch, count)
-    with receiver() as (returned, sender):
-        node = Node(scratch / "node", sender, rule=arguments.rule)
+    with receiver() as (returned, sender), running(arguments, scratch, sender) as node:
         started = time.monotonic()
         assert node.send(studies[0])
         wait_until(lambda: settled(node, 1))
         span = 2.0 * (time.monotonic() - started)
         sent = [1]
         pauses = [random.Random(arguments.seed + i).uniform(0, span / 4) for i in range(1, count)]  # noqa: S311
-        sending = threading.Thread(target=send_all, args=(node, studies[1:], pauses, sent))
+        remaining = (node, studies[1:], pauses, sent)
+        sending = threading.Thread(target=send_all, args=remaining, daemon=True)
         sending.start()
         killed = kill_at_random(node, random.Random(arguments.seed), span, count)  # noqa: S311
         sending.join()

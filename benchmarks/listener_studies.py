@@ -1,10 +1,14 @@
-"""Copies of real series as studies of their own, to be sent to a node."""
+"""Copies of real series as studies of their own, to be sent to a node, and what comes back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import SimpleITK
@@ -66,3 +70,45 @@ def make_studies(data: Path, folder: Path, count: int, every: int, shrink: int) 
 def image(path: Path) -> str:
     """Return a digest of the pixels of a file."""
     return sha256(pydicom.dcmread(path).PixelData).hexdigest()
+
+
+@dataclass
+class Returned:
+    """What came back, by study: kind, UID and digest of every object, in order."""
+
+    objects: dict[str, list[tuple[str, str, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def keep(self, event: Any) -> int:
+        """Note one object."""
+        dataset = event.dataset
+        digest = sha256(event.request.DataSet.getvalue()).hexdigest()
+        entry = (str(dataset.Modality), str(dataset.SOPInstanceUID), digest)
+        self.objects[str(dataset.StudyInstanceUID)].append(entry)
+        return 0
+
+    def counts(self, study: str) -> dict[str, Counter[tuple[str, str]]]:
+        """Return how often each object of each kind came back for a study."""
+        found: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+        for kind, uid, digest in self.objects[study]:
+            found[kind][uid, digest] += 1
+        return found
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[Returned, str]]:
+    """Receive results; yield what came, and our address."""
+    from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+    returned = Returned()
+    ae = AE(ae_title="SENDER")
+    ae.supported_contexts = AllStoragePresentationContexts
+    handlers: list[Any] = [(evt.EVT_C_STORE, returned.keep)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    assert server is not None
+    assert server.socket is not None
+    try:
+        yield returned, f"SENDER@127.0.0.1:{server.socket.getsockname()[1]}"
+    finally:
+        server.shutdown()

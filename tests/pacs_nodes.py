@@ -14,12 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from groundglass.pacs.nodes import Peer
+from groundglass.pacs.nodes import Peer, Tls
+from groundglass.pacs.receive import Receiver
+from groundglass.pacs.spool import Spool
+from groundglass.pacs.study import Limits
 
 USER, PASSWORD = "reader", "open sesame"
+_TRIES = 5
+_LONG = 180.0
+"""Seconds that are more than enough on a machine that does many other things."""
 _PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -33,7 +40,35 @@ class Archive:
     """Address of its DICOMweb service."""
 
 
+@dataclass
+class Node:
+    """A receiving node in this process."""
+
+    spool: Spool
+    peer: Peer
+    server: Any
+
+    def count(self) -> int:
+        return len(list(self.spool.root.glob("*/*/instances/*/*.dcm")))
+
+
+@contextmanager
+def receiving(
+    folder: Path, limits: Limits | None = None, allow: tuple[str, ...] = (), tls: Tls | None = None
+) -> Iterator[Node]:
+    """Receive into a queue until the context ends."""
+    from groundglass.pacs.server import start_server
+
+    spool = Spool(folder, limits or Limits(reserve_bytes=0))
+    server = start_server(Receiver(spool), "GROUNDGLASS", ("127.0.0.1", 0), allow, tls)
+    try:
+        yield Node(spool, Peer("GROUNDGLASS", "127.0.0.1", server.server_address[1]), server)
+    finally:
+        server.shutdown()
+
+
 def free_port() -> int:
+    """Return a port nobody uses now; somebody may before it is used."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -47,7 +82,7 @@ def tool(name: str) -> str:
     return found
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = _LONG) -> None:
     """Wait until something is true, or fail."""
     end = time.monotonic() + seconds
     while not what():
@@ -62,7 +97,28 @@ def orthanc(folder: Path) -> Iterator[Archive]:
     command = tool("Orthanc")
     if not _PLUGIN.exists():
         pytest.skip("Orthanc's DICOMweb plugin is not installed (Debian: orthanc-dicomweb)")
-    http, dicom = free_port(), free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in range(_TRIES):
+        http, dicom = free_port(), free_port()
+        process = _start_orthanc(command, folder, http, dicom)
+        if _answers(process, http, dicom):
+            break
+    else:
+        pytest.fail(f"Orthanc ended by itself: {(folder / 'log').read_text()[-2000:]}")
+    try:
+        yield Archive(f"ORTHANC@127.0.0.1:{dicom}", f"http://127.0.0.1:{http}/dicom-web")
+    finally:
+        stop(process)
+
+
+def _answers(process: subprocess.Popen[bytes], *ports: int) -> bool:
+    """Wait until a process listens on its ports, and return whether it does or has ended."""
+    wait_for(lambda: process.poll() is not None or all(map(_open, ports)))
+    return process.poll() is None
+
+
+def _start_orthanc(command: str, folder: Path, http: int, dicom: int) -> subprocess.Popen[bytes]:
+    """Start an Orthanc; it ends by itself if somebody else took one of the ports."""
     config = {
         "Name": "test",
         "StorageDirectory": str(folder / "store"),
@@ -81,16 +137,23 @@ def orthanc(folder: Path) -> Iterator[Archive]:
         "Plugins": [str(_PLUGIN)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "orthanc.json").write_text(json.dumps(config))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([command, folder / "orthanc.json"], stdout=log, stderr=log)
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen([command, folder / "orthanc.json"], stdout=log, stderr=log)
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    """Ask a process to end, and end it if it does not."""
+    process.terminate()
     try:
-        wait_for(lambda: _open(dicom) and _open(http))
-        yield Archive(f"ORTHANC@127.0.0.1:{dicom}", f"http://127.0.0.1:{http}/dicom-web")
+        process.wait(timeout=_LONG)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _open(port: int) -> bool:
@@ -102,18 +165,19 @@ def qido(archive: Archive, path: str) -> list[dict[str, dict[str, list[str]]]]:
     """Ask the DICOMweb service directly, not by our own client."""
     manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     manager.add_password(None, archive.web, USER, PASSWORD)
-    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(manager)
+    opener = urllib.request.build_opener(*handlers)
     request = urllib.request.Request(
         archive.web + path, headers={"Accept": "application/dicom+json"}
     )
-    with opener.open(request, timeout=30) as answer:
+    with opener.open(request, timeout=_LONG) as answer:
         found: list[dict[str, dict[str, list[str]]]] = json.loads(answer.read() or b"[]")
         return found
 
 
-def start_listener(spool: Path, port: int, *options: str) -> subprocess.Popen[str]:
-    """Start ``groundglass pacs listen`` as a process and return it once it listens."""
-    command = [sys.executable, "-m", "groundglass", "pacs", "listen", "--port", str(port)]
+def start_listener(spool: Path, *options: str) -> tuple[subprocess.Popen[str], Peer]:
+    """Start ``groundglass pacs listen`` as a process; return it and its address."""
+    command = [sys.executable, "-m", "groundglass", "pacs", "listen", "--port", "0"]
     command += ["--spool", str(spool), "--reserve-mb", "1", *options]
     log = spool.with_suffix(".log")
     with log.open("a") as errors:
@@ -127,7 +191,7 @@ def start_listener(spool: Path, port: int, *options: str) -> subprocess.Popen[st
     assert process.stdout is not None
     line = process.stdout.readline()
     assert "listens on" in line, log.read_text()
-    return process
+    return process, Peer("GROUNDGLASS", "127.0.0.1", int(line.rpartition(" ")[2]))
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -142,5 +206,5 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 def storescu(peer: Peer, folder: Path, *options: str, ae: str = "MODALITY") -> int:
     """Send a folder with dcmtk; return the exit code."""
     command = [tool("storescu"), *options, "-aet", ae, "-aec", peer.ae, peer.host, str(peer.port)]
-    done = subprocess.run([*command, "+sd", folder], capture_output=True, check=False, timeout=120)
+    done = subprocess.run([*command, "+sd", folder], capture_output=True, check=False, timeout=900)
     return done.returncode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,22 @@ def test_python_of_a_page_runs(page: Path, capsys: pytest.CaptureFixture[str]) -
         if not match[1]:
             exec(compile(match[2], page_id(page), "exec"), shared)  # the page's own code
     assert "None ml" not in capsys.readouterr().out
+
+
+def test_what_other_tools_leave_is_told_as_it_was_measured() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "deidentify.json").read_text())
+    page = (ROOT / "docs" / "how-to" / "deidentify.md").read_text(encoding="utf-8")
+    assert f"{results['marks']} marked values" in page
+    for name, found in results["tools"].items():
+        tool, comma, rest = name.partition(",")
+        told = " ".join([tool, found["version"]]) + comma + rest if "version" in found else name
+        values = (
+            found["marked_values_left"],
+            found["dates_and_times_left"],
+            found["references_that_still_point_into_the_series"],
+            found["new_dciodvfy_errors_ct"],
+        )
+        assert " | ".join(["", *map(str, (told, *values)), ""]).strip() in page
 
 
 def test_every_check_is_explained() -> None:

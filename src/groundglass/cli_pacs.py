@@ -19,7 +19,7 @@ import typer
 from groundglass.sealed import require_network
 
 if TYPE_CHECKING:
-    from groundglass.pacs.nodes import Login, Node, Tls
+    from groundglass.pacs.nodes import Caller, Node
 
 FAILED = 1
 SPOOL = Path("groundglass-spool")
@@ -77,12 +77,6 @@ def _told() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def _login(user: str | None) -> Login:
-    from groundglass.pacs.nodes import Login  # noqa: PLC0415
-
-    return Login(os.environ.get(TOKEN), user, os.environ.get(PASSWORD))
-
-
 def _node(text: str) -> Node:
     from groundglass.pacs.nodes import parse_node  # noqa: PLC0415
 
@@ -90,10 +84,14 @@ def _node(text: str) -> Node:
     return parse_node(text)
 
 
-def _tls(cert: Path | None, key: Path | None, ca: Path | None) -> Tls:
-    from groundglass.pacs.nodes import Tls  # noqa: PLC0415
+def _caller(
+    ae: str, user: str | None, cert: Path | None, key: Path | None, ca: Path | None
+) -> Caller:
+    from groundglass.pacs.nodes import Caller, Login, Tls  # noqa: PLC0415
 
-    return Tls(cert, key, ca)
+    return Caller(
+        ae, Tls(cert, key, ca), Login(os.environ.get(TOKEN), user, os.environ.get(PASSWORD))
+    )
 
 
 @pacs.command()
@@ -109,7 +107,7 @@ def echo(  # noqa: PLR0913, PLR0917 - one parameter for each option
     with _told():
         from groundglass.pacs import ask  # noqa: PLC0415
 
-        ask.echo(_node(node), ae, _tls(tls_cert, tls_key, tls_ca), _login(user))
+        ask.echo(_node(node), _caller(ae, user, tls_cert, tls_key, tls_ca))
         typer.echo(f"{node} answers")
 
 
@@ -133,8 +131,8 @@ def find(  # noqa: PLR0913, PLR0917 - one parameter for each option
         from groundglass.pacs import ask  # noqa: PLC0415
 
         wanted = ask.Wanted(level.value.upper(), patient, study, "", date, modality)
-        tls = _tls(tls_cert, tls_key, tls_ca)
-        rows = ask.find(_node(node), wanted, ae, tls, _login(user))
+        caller = _caller(ae, user, tls_cert, tls_key, tls_ca)
+        rows = ask.find(_node(node), wanted, caller)
         _print_rows(rows, as_json=as_json)
 
 
@@ -164,8 +162,8 @@ def get(  # noqa: PLR0913, PLR0917 - one parameter for each option
         from groundglass.pacs import ask  # noqa: PLC0415
 
         wanted = ask.Wanted("SERIES" if series else "STUDY", study=study, series=series)
-        tls = _tls(tls_cert, tls_key, tls_ca)
-        files = ask.get(_node(node), wanted, out, ae, tls, _login(user))
+        caller = _caller(ae, user, tls_cert, tls_key, tls_ca)
+        files = ask.get(_node(node), wanted, out, caller)
         typer.echo(f"{len(files)} files in {out}")
 
 
@@ -183,7 +181,7 @@ def send(  # noqa: PLR0913, PLR0917 - one parameter for each option
     with _told():
         from groundglass.pacs import ask  # noqa: PLC0415
 
-        count = ask.send(_node(node), paths, ae, _tls(tls_cert, tls_key, tls_ca), _login(user))
+        count = ask.send(_node(node), paths, _caller(ae, user, tls_cert, tls_key, tls_ca))
         typer.echo(f"{count} objects stored at {node}")
 
 
@@ -248,13 +246,14 @@ def listen(  # noqa: PLR0913, PLR0917 - one parameter for each option
     with _told():
         require_network("listening for studies")
         from groundglass.pacs import listen as node  # noqa: PLC0415
+        from groundglass.pacs.nodes import Tls  # noqa: PLC0415
         from groundglass.pacs.study import Limits  # noqa: PLC0415
 
-        tls = _tls(tls_cert, tls_key, tls_ca)
+        tls = Tls(tls_cert, tls_key, tls_ca)
         titles, peers = node.read_callers(allow or [])
         plan = node.make_plan(rules, quiet_time, return_to, peers)
         back = tls.replaced(return_tls_cert, return_tls_key, return_tls_ca)
-        back = _tls(None, None, None) if return_clear else back
+        back = Tls() if return_clear else back
         plan = replace(plan, ae=ae, tls=back, keep_days=keep_days, config=config)
         limits = Limits(max_instances, max_mb * 2**20, reserve_mb * 2**20)
         settings = node.Listen(ae, port, spool, plan, bind, titles, limits, tls)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
@@ -15,9 +12,7 @@ import pytest
 
 from groundglass.errors import PacsError
 from groundglass.pacs import ask
-from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
-from groundglass.pacs.receive import Receiver, start_server
-from groundglass.pacs.spool import Spool
+from groundglass.pacs.nodes import Caller, Login, Peer, Tls, parse_node, parse_peer
 from groundglass.pacs.study import Limits, State
 from groundglass.pacs.work import Plan, Worker
 from tests.pacs_nodes import (
@@ -25,6 +20,7 @@ from tests.pacs_nodes import (
     USER,
     Archive,
     certificate,
+    receiving,
     storescu,
     wait_for,
 )
@@ -35,7 +31,6 @@ pytest.importorskip("dicomweb_client")
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 PLAIN = Tls()
-NOBODY = Login()
 READER = Login(user=USER, password=PASSWORD)
 
 
@@ -44,43 +39,12 @@ def series(folder: Path, slices: int = 6) -> Path:
     return save(make_slices(block((slices, 32, 32))), folder, "{:03d}.dcm".format)
 
 
-@dataclass
-class Node:
-    """A receiving node in this process."""
-
-    spool: Spool
-    peer: Peer
-    receiver: Receiver
-    events: list[str] = field(default_factory=list)
-
-    def count(self) -> int:
-        return len(list(self.spool.root.glob("*/*/instances/*/*.dcm")))
-
-
-@contextmanager
-def receiving(
-    folder: Path, limits: Limits | None = None, allow: tuple[str, ...] = (), tls: Tls | None = None
-) -> Iterator[Node]:
-    spool = Spool(folder, limits or Limits(reserve_bytes=0))
-    receiver = Receiver(spool)
-    server = start_server(receiver, "GROUNDGLASS", ("127.0.0.1", 0), allow, tls)
-    try:
-        port = server.socket.getsockname()[1]
-        yield Node(spool, Peer("GROUNDGLASS", "127.0.0.1", port), receiver)
-    finally:
-        server.shutdown()
-
-
 def test_four_senders_at_once_lose_nothing(tmp_path: Path) -> None:
     studies = [series(tmp_path / f"study{i}", 12) for i in range(4)]
     with receiving(tmp_path / "spool") as node:
-        threads = [
-            threading.Thread(target=storescu, args=(node.peer, study)) for study in studies * 2
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(8) as pool:
+            codes = list(pool.map(lambda study: storescu(node.peer, study), studies * 2))
+        assert codes == [0] * 8
         assert node.count() == 48
         assert len(node.spool.keys(State.INCOMING)) == 4
     for path in node.spool.root.glob("*/*/instances/*/*.dcm"):
@@ -101,7 +65,7 @@ def test_a_full_spool_says_so_and_keeps_the_rest(tmp_path: Path) -> None:
     study = series(tmp_path / "study")
     with receiving(tmp_path / "spool", Limits(instances=4, reserve_bytes=0)) as node:
         with pytest.raises(PacsError, match=r"stored 4 of 6 objects \(2 x status 0xA700\)"):
-            ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+            ask.send(node.peer, [study], Caller("MODALITY"))
         assert node.count() == 4
         assert not Worker(node.spool, Plan(quiet_seconds=0.0)).step()
         (key,) = node.spool.keys(State.FAILED)
@@ -120,14 +84,14 @@ def test_a_full_disk_says_so_and_keeps_the_rest(tmp_path: Path) -> None:
     try:
         with receiving(small / "spool") as node:
             with pytest.raises(PacsError, match="status 0xA700"):
-                ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+                ask.send(node.peer, [study], Caller("MODALITY"))
             kept = node.count()
             assert 0 < kept < 6
             for path in node.spool.root.glob("*/*/instances/*/*.dcm"):
                 pydicom.dcmread(path)
             assert not list(small.rglob(".part-*"))
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def drop_after(peer: Peer, files: list[Path]) -> None:
@@ -149,7 +113,7 @@ def test_a_connection_dropped_mid_study_is_noticed_and_mended(tmp_path: Path) ->
         drop_after(node.peer, files[:3])
         key = node.spool.keys(State.INCOMING)[0]
         wait_for(lambda: node.spool.note(key, State.INCOMING).broken_at is not None)
-        ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+        ask.send(node.peer, [study], Caller("MODALITY"))
         wait_for(lambda: node.spool.note(key, State.INCOMING).broken_at is None)
         assert node.count() == 6
 
@@ -169,7 +133,7 @@ def test_every_transfer_syntax_is_taken_as_it_is(syntax: str, tmp_path: Path) ->
         compress(dataset, syntax)
     study = save(datasets, tmp_path / "study")
     with receiving(tmp_path / "spool") as node:
-        ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+        ask.send(node.peer, [study], Caller("MODALITY"))
         kept = [pydicom.dcmread(p) for p in node.spool.root.glob("*/*/instances/*/*.dcm")]
     assert {dataset.file_meta.TransferSyntaxUID for dataset in kept} == {syntax}
     sent = {dataset.SOPInstanceUID: dataset for dataset in map(pydicom.dcmread, study.iterdir())}
@@ -195,7 +159,7 @@ def test_a_transfer_syntax_that_is_not_offered_is_told(tmp_path: Path) -> None:
         with pytest.raises(
             PacsError, match=r"stored 1 of 2 objects .*transfer syntax not accepted"
         ):
-            ask.send(peer, [study], "MODALITY", PLAIN, NOBODY)
+            ask.send(peer, [study], Caller("MODALITY"))
     finally:
         server.shutdown()
 
@@ -207,7 +171,7 @@ def test_what_is_no_object_or_our_own_is_not_kept(tmp_path: Path) -> None:
     study = save([ours, nameless], tmp_path / "study")
     with receiving(tmp_path / "spool") as node:
         with pytest.raises(PacsError, match=r"stored 1 of 2 objects .*0xC000"):
-            ask.send(node.peer, [study], "MODALITY", PLAIN, NOBODY)
+            ask.send(node.peer, [study], Caller("MODALITY"))
         assert node.count() == 0
 
 
@@ -216,17 +180,17 @@ def test_tls_lets_in_who_has_a_trusted_certificate(tmp_path: Path) -> None:
     stranger, strange_key = certificate(tmp_path / "tls", "stranger")
     study = series(tmp_path / "study", 2)
     with receiving(tmp_path / "spool", tls=Tls(cert, key, cert)) as node:
-        assert ask.send(node.peer, [study], "MODALITY", Tls(cert, key, cert), NOBODY) == 2
+        assert ask.send(node.peer, [study], Caller("MODALITY", Tls(cert, key, cert))) == 2
         for outsider in (PLAIN, Tls(ca=cert), Tls(stranger, strange_key, cert), Tls(cert, key)):
             with pytest.raises(PacsError, match="cannot be reached"):
-                ask.echo(node.peer, "MODALITY", outsider, NOBODY)
+                ask.echo(node.peer, Caller("MODALITY", outsider))
     client, client_key = certificate(tmp_path / "tls", "client")
     ours = Tls(cert, key, cert)
     with receiving(tmp_path / "archive", tls=Tls(stranger, strange_key, client)) as archive:
         back = ours.replaced(client, client_key, stranger)
-        assert ask.send(archive.peer, [study], "GROUNDGLASS", back, NOBODY) == 2
+        assert ask.send(archive.peer, [study], Caller("GROUNDGLASS", back)) == 2
         with pytest.raises(PacsError, match="cannot be reached"):
-            ask.echo(archive.peer, "GROUNDGLASS", ours, NOBODY)
+            ask.echo(archive.peer, Caller("GROUNDGLASS", ours))
     with pytest.raises(PacsError, match="needs a certificate and its key"):
         Tls(ca=cert).server()
     with pytest.raises(PacsError, match="cannot be read"):
@@ -240,36 +204,36 @@ def test_a_study_goes_out_is_found_and_comes_back(
     study = series(tmp_path / "study")
     first = pydicom.dcmread(study / "000.dcm")
     node, login = parse_node(getattr(archive, way)), READER
-    ask.echo(node, "GROUNDGLASS", PLAIN, login)
-    assert ask.send(node, [study], "GROUNDGLASS", PLAIN, login) == 6
+    ask.echo(node, Caller(login=login))
+    assert ask.send(node, [study], Caller(login=login)) == 6
     wanted = ask.Wanted(study=first.StudyInstanceUID)
-    found = ask.find(node, wanted, "GROUNDGLASS", PLAIN, login)
+    found = ask.find(node, wanted, Caller(login=login))
     assert [row["StudyInstanceUID"] for row in found] == [first.StudyInstanceUID]
     assert found[0]["PatientID"] == first.PatientID
     wanted = ask.Wanted("SERIES", study=first.StudyInstanceUID)
-    rows = ask.find(node, wanted, "GROUNDGLASS", PLAIN, login)
+    rows = ask.find(node, wanted, Caller(login=login))
     assert [row["SeriesInstanceUID"] for row in rows] == [first.SeriesInstanceUID]
     for level in ({"study": first.StudyInstanceUID}, {"series": first.SeriesInstanceUID}):
         wanted = ask.Wanted(**{"study": first.StudyInstanceUID, **level})
         out = tmp_path / f"{way}-{len(level)}-{next(iter(level))}"
-        files = ask.get(node, wanted, out, "GROUNDGLASS", PLAIN, login)
+        files = ask.get(node, wanted, out, Caller(login=login))
         assert {pydicom.dcmread(f).SOPInstanceUID for f in files} == {
             pydicom.dcmread(f).SOPInstanceUID for f in study.iterdir()
         }
     gone = ask.Wanted(study="1.2.3.4")
     with pytest.raises(PacsError, match=r"holds nothing|failed|404"):
-        ask.get(node, gone, tmp_path / f"{way}-none", "GROUNDGLASS", PLAIN, login)
+        ask.get(node, gone, tmp_path / f"{way}-none", Caller(login=login))
 
 
 def test_who_is_not_known_is_refused(archive: Archive) -> None:
     web = parse_node(archive.web)
-    for login in (NOBODY, Login(user=USER, password="wrong"), Login(token="wrong")):
+    for login in (Login(), Login(user=USER, password="wrong"), Login(token="wrong")):
         with pytest.raises(PacsError, match=r"HTTP 40[13]; check token or password"):
-            ask.echo(web, "GROUNDGLASS", PLAIN, login)
+            ask.echo(web, Caller(login=login))
     peer = parse_peer(archive.dicom)
     with pytest.raises(PacsError, match="refused the call"):
-        ask.echo(Peer("OTHER", peer.host, peer.port), "GROUNDGLASS", PLAIN, NOBODY)
+        ask.echo(Peer("OTHER", peer.host, peer.port), Caller())
     with pytest.raises(PacsError, match="cannot be reached"):
-        ask.echo(Peer("ORTHANC", "127.0.0.1", 1), "GROUNDGLASS", PLAIN, NOBODY)
+        ask.echo(Peer("ORTHANC", "127.0.0.1", 1), Caller())
     with pytest.raises(PacsError, match="https only"):
-        ask.echo(parse_node("http://pacs.example/dicom-web"), "GROUNDGLASS", PLAIN, READER)
+        ask.echo(parse_node("http://pacs.example/dicom-web"), Caller(login=READER))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from groundglass.pacs import ask
-from groundglass.pacs.nodes import Login, Peer, Tls, parse_node, parse_peer
+from groundglass.pacs.nodes import Caller, Login, parse_node, parse_peer
 from groundglass.pacs.study import State
 from groundglass.phantom import Chest
 from groundglass.phantom_dicom import write_series
@@ -21,9 +20,9 @@ from tests.pacs_nodes import (
     PASSWORD,
     USER,
     Archive,
-    free_port,
     qido,
     start_listener,
+    stop,
     storescu,
     wait_for,
 )
@@ -36,6 +35,8 @@ pytest.importorskip("dicomweb_client")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 TINY = Chest(shape=(40, 64, 64), spacing_mm=(8.0, 5.6, 5.6), noise_hu=10.0)
 """Analyzed in a quarter of a second by the rules."""
+QUIET = ("--quiet-time", "4")
+"""Longer than a sender on a busy machine pauses between two images."""
 READER = Login(user=USER, password=PASSWORD)
 
 
@@ -73,17 +74,15 @@ def states(spool: Path) -> dict[str, int]:
 
 def run_through(study: Path, archive: Archive, tmp_path: Path, syntax: str = "") -> Path:
     """Send a study to the archive and to our node, wait for the results, return the spool."""
-    peer, spool, port = parse_peer(archive.dicom), tmp_path / "spool", free_port()
+    peer, spool = parse_peer(archive.dicom), tmp_path / "spool"
     assert storescu(peer, study, *filter(None, [syntax]), ae="MODALITY") == 0
     options = ("--allow", archive.dicom, "--config", by_rules(tmp_path))
-    listener = start_listener(spool, port, *options, "--quiet-time", "1")
+    listener, node = start_listener(spool, *options, *QUIET)
     try:
-        node = Peer("GROUNDGLASS", "127.0.0.1", port)
         assert storescu(node, study, *filter(None, [syntax]), ae="ORTHANC") == 0
         wait_for(lambda: states(spool)["done"] or states(spool)["failed"], 900)
     finally:
-        listener.send_signal(signal.SIGTERM)
-        listener.wait(timeout=120)
+        stop(listener)
     notes = [path.read_text() for path in spool.glob("*/*/study.json")]
     assert states(spool)["done"] == 1, notes
     log = spool.with_suffix(".log").read_text()
@@ -100,7 +99,10 @@ def test_results_come_back_into_the_archive(archive: Archive, tmp_path: Path) ->
     expected = ["CT", "DOC", "SEG", "SR"] if pdf_possible() else ["CT", "SEG", "SR"]
     assert kinds_of(archive, uid) == expected
     files = ask.get(
-        parse_node(archive.web), ask.Wanted(study=uid), tmp_path / "back", "GG", Tls(), READER
+        parse_node(archive.web),
+        ask.Wanted(study=uid),
+        tmp_path / "back",
+        Caller("GG", login=READER),
     )
     back = {pydicom.dcmread(path).Modality: pydicom.dcmread(path) for path in files}
     made = pydicom.dcmread(next(spool.glob("done/*/result-*/dicom/seg.dcm")))
@@ -120,29 +122,28 @@ def pdf_possible() -> bool:
 
 
 def test_no_study_is_lost_or_doubled_by_kills(archive: Archive, tmp_path: Path) -> None:
-    spool, port = tmp_path / "spool", free_port()
+    spool = tmp_path / "spool"
     studies = [small_study(tmp_path / f"study{i}") for i in range(2)]
     uids = [pydicom.dcmread(next(study.iterdir())).StudyInstanceUID for study in studies]
-    options = ("--allow", archive.dicom, "--config", by_rules(tmp_path), "--quiet-time", "0.5")
-    listener = start_listener(spool, port, *options)
+    options = ("--allow", archive.dicom, "--config", by_rules(tmp_path), *QUIET)
+    listener, node = start_listener(spool, *options)
     chance = random.Random(4)
     try:
         for study in studies:
-            assert storescu(Peer("GROUNDGLASS", "127.0.0.1", port), study, ae="ORTHANC") == 0
+            assert storescu(node, study, ae="ORTHANC") == 0
         for _ in range(2):
             wait_for(lambda: states(spool)["working"] or states(spool)["done"] == 2, 600)
             threading.Event().wait(chance.uniform(0, 8))
             listener.kill()
             listener.wait()
             assert sum(states(spool).values()) == 2
-            listener = start_listener(spool, port, *options)
+            listener, node = start_listener(spool, *options)
         wait_for(lambda: states(spool)["done"] == 2 or states(spool)["failed"], 900)
-        storescu(Peer("GROUNDGLASS", "127.0.0.1", port), studies[0], ae="ORTHANC")
+        assert storescu(node, studies[0], ae="ORTHANC") == 0
         threading.Event().wait(2)
         assert states(spool)["done"] == 2
     finally:
-        listener.send_signal(signal.SIGTERM)
-        listener.wait(timeout=120)
+        stop(listener)
     for uid in uids:
         assert [kind for kind in kinds_of(archive, uid) if kind in {"SEG", "SR"}] == ["SEG", "SR"]
     assert len(list(spool.glob("done/*/result-*"))) == 2

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def process(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, **environment},
     )
 
@@ -283,20 +282,37 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+WAITING = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job begins without it
+from groundglass import cli, cli_analyze
+def wait(*_, on_progress, **__):
+    on_progress(cli_analyze.Progress("waiting to be stopped", 0, 0))
+    time.sleep(600)
+cli_analyze.analyze = wait
+sys.argv[0] = "groundglass"
+cli.main()
+"""
+"""The command line, which comes to no end by itself: however slow the machine, it is stopped."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_writes_nothing(series: Path, tmp_path: Path, sent: signal.Signals) -> None:
     started = subprocess.Popen(
-        [sys.executable, "-m", "groundglass", "analyze", str(series), "-o", str(tmp_path / "out")],
+        [sys.executable, "-c", WAITING, "analyze", str(series), "-o", str(tmp_path / "out")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert started.stderr is not None
-    started.stderr.readline()
-    time.sleep(0.05)
+    for line in started.stderr:
+        if "waiting to be stopped" in line:
+            break
+    else:
+        pytest.fail("it ended by itself")
     started.send_signal(sent)
-    out, err = started.communicate(timeout=60)
+    out, err = started.communicate(timeout=600)
     assert started.returncode == 130, err
     assert out == ""
     assert "Stopped" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -85,11 +86,19 @@ class Model:
         return answers
 
 
+def _silent_onnxruntime() -> Any:
+    """Return the library, kept from reporting its use to its maker, which it does from 1.29 on."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # heeded only before the import
+    import onnxruntime  # noqa: PLC0415 - 0.4 seconds, needed only here
+
+    onnxruntime.disable_telemetry_events()  # where the system collects such reports itself
+    return onnxruntime
+
+
 @lru_cache(maxsize=KEPT_SESSIONS)
 def _session(path: Path, name: str, sha256: str, threads: int) -> Any:
     """Return a session that neither spins nor talks, made from exactly the bytes hashed."""
-    import onnxruntime  # noqa: PLC0415 - 0.4 seconds, needed only here
-
+    onnxruntime = _silent_onnxruntime()
     data = verified_bytes(path, name, sha256)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = max(threads, 1)

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from groundglass.errors import PacsError
 from groundglass.pacs import send as dimse
 from groundglass.pacs import web
-from groundglass.pacs.nodes import Login, Node, Tls, Web
+from groundglass.pacs.nodes import Caller, Node, Web
 from groundglass.readers import sniff
 from groundglass.readers.tree import list_files
 
@@ -69,7 +69,7 @@ class Wanted:
         return query
 
 
-def echo(node: Node, ae: str, tls: Tls, login: Login) -> None:
+def echo(node: Node, caller: Caller) -> None:
     """Make sure that a node answers.
 
     Raises
@@ -78,12 +78,12 @@ def echo(node: Node, ae: str, tls: Tls, login: Login) -> None:
         If it does not.
     """
     if isinstance(node, Web):
-        web.echo(node, login)
+        web.echo(node, caller)
     else:
-        dimse.echo(node, ae, tls)
+        dimse.echo(node, caller.ae, caller.tls)
 
 
-def find(node: Node, wanted: Wanted, ae: str, tls: Tls, login: Login) -> list[dict[str, Any]]:
+def find(node: Node, wanted: Wanted, caller: Caller) -> list[dict[str, Any]]:
     """Return what a node holds, one row of text by keyword for each study or series.
 
     Raises
@@ -97,9 +97,9 @@ def find(node: Node, wanted: Wanted, ae: str, tls: Tls, login: Login) -> list[di
         msg = "series are those of a study: give --study UID"
         raise ValueError(msg)
     if isinstance(node, Web):
-        found = web.find(node, wanted.query, wanted.level, login)
+        found = web.find(node, wanted.query, wanted.level, caller)
     else:
-        found = dimse.find(node, wanted.query, wanted.level, ae, tls)
+        found = dimse.find(node, wanted.query, wanted.level, caller.ae, caller.tls)
     return [_row(dataset, wanted.level) for dataset in found]
 
 
@@ -112,9 +112,7 @@ def _row(dataset: Dataset, level: str) -> dict[str, str]:
     return row
 
 
-def get(  # noqa: PLR0913, PLR0917 - the node's two kinds need different things
-    node: Node, wanted: Wanted, out: Path, ae: str, tls: Tls, login: Login
-) -> tuple[Path, ...]:
+def get(node: Node, wanted: Wanted, out: Path, caller: Caller) -> tuple[Path, ...]:
     """Fetch a study or series into a folder.
 
     Raises
@@ -129,11 +127,11 @@ def get(  # noqa: PLR0913, PLR0917 - the node's two kinds need different things
     if wanted.series:
         query["SeriesInstanceUID"] = wanted.series
     if isinstance(node, Web):
-        return web.get(node, query, out, login)
-    return dimse.get(node, query, out, ae, tls)
+        return web.get(node, query, out, caller)
+    return dimse.get(node, query, out, caller.ae, caller.tls)
 
 
-def send(node: Node, paths: Sequence[Path], ae: str, tls: Tls, login: Login) -> int:
+def send(node: Node, paths: Sequence[Path], caller: Caller) -> int:
     """Store files, and those in folders, at a node; return their number.
 
     Raises
@@ -149,5 +147,5 @@ def send(node: Node, paths: Sequence[Path], ae: str, tls: Tls, login: Login) -> 
         msg = "there is no DICOM file to send"
         raise PacsError(msg)
     if isinstance(node, Web):
-        return web.send_files(node, files, login)
-    return dimse.send_files(node, files, ae, tls)
+        return web.send_files(node, files, caller)
+    return dimse.send_files(node, files, caller.ae, caller.tls)

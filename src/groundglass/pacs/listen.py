@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from threading import Event, Thread
 
 from groundglass.errors import PacsError
 from groundglass.pacs.nodes import Peer, Tls, is_loopback, parse_peer, require_ae
-from groundglass.pacs.receive import Receiver, start_server
+from groundglass.pacs.receive import Receiver
 from groundglass.pacs.rules import read_rules
 from groundglass.pacs.spool import Spool
 from groundglass.pacs.study import Limits
@@ -118,6 +119,8 @@ def listen(
     if settings.plan.config is not None and not settings.plan.config.is_file():
         msg = "the file of settings for the analysis is not there"
         raise PacsError(msg)
+    from groundglass.pacs.server import start_server  # noqa: PLC0415 - an extra
+
     spool = Spool(settings.spool, settings.limits)
     handle = spool.lock()
     left = spool.recover()
@@ -131,11 +134,11 @@ def listen(
         msg = f"port {settings.port} cannot be used: {error.strerror}"
         raise PacsError(msg) from error
     Thread(target=_stop_with, args=(stop, worker), daemon=True).start()
-    on_ready(server.socket.getsockname()[1])
+    on_ready(server.server_address[1])
     try:
         while not stop.is_set():
             if not worker.step():
-                stop.wait(_BREATH_SECONDS)
+                time.sleep(_BREATH_SECONDS)  # a signal's handler sets what stop.wait would hold
     finally:
         worker.stop()
         server.shutdown()

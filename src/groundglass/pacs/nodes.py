@@ -191,3 +191,15 @@ class Login:
     def is_given(self) -> bool:
         """Whether there is anything to keep secret."""
         return self.token is not None or self.user is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks a node."""
+
+    ae: str = "GROUNDGLASS"
+    """Our AE title, for a DICOM node."""
+    tls: Tls = Tls()
+    """What secures the connection."""
+    login: Login = Login()
+    """What a DICOMweb service asks for."""

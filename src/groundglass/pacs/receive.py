@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from groundglass.pacs.nodes import Tls
 from groundglass.pacs.spool import Spool
 from groundglass.pacs.study import FullError, Instance
 from groundglass.readers.dicom_file import quiet_pydicom
@@ -30,15 +29,28 @@ _OWN = "groundglass"
 
 
 @dataclass(eq=False)
+class _Carried:
+    """What a connection carries."""
+
+    started: float = field(default_factory=time.time)
+    """When it began to, in seconds since 1970."""
+    keys: set[str] = field(default_factory=set)
+    """Studies of which it may bring more."""
+    whole: bool | None = None
+    """Whether it ended in good order; ``None`` before."""
+
+
+@dataclass(eq=False)
 class Receiver:
     """Takes instances from associations into the spool.
 
-    Nothing that tells who a patient is ever reaches the log: studies go by their key.
+    Nothing that tells who a patient is ever reaches the log: studies go by their key. Images and
+    the end of their connection are told by different threads, in any order.
     """
 
     spool: Spool
     """The queue."""
-    _carried: dict[int, tuple[float, set[str]]] = field(default_factory=dict)
+    _carried: WeakKeyDictionary[Any, _Carried] = field(default_factory=WeakKeyDictionary)
     _mutex: Lock = field(default_factory=Lock)
 
     def on_store(self, event: Any) -> int:
@@ -53,15 +65,21 @@ class Receiver:
         sender = str(event.assoc.requestor.ae_title).strip()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._mutex:
-            _, carried = self._carried.setdefault(id(event.assoc), (time.time(), set()))
+            carried = self._carried.setdefault(event.assoc, _Carried())
+            first = instance.key not in carried.keys
         try:
-            key = self.spool.add(instance, sender, now, first=instance.key not in carried)
+            self.spool.add(instance, sender, now, first=first)
         except (FullError, OSError) as error:
             why = "the limit is reached" if isinstance(error, FullError) else "the disk failed"
             logger.warning("no room for study %s: %s", instance.key, why)
             self._lose(instance.key)
             return NO_RESOURCES
-        carried.add(key)
+        with self._mutex:
+            ended = carried.whole is not None
+            if not ended:
+                carried.keys.add(instance.key)
+        if ended and first:
+            self._end(instance.key, carried)
         return OK
 
     def _lose(self, key: str) -> None:
@@ -71,21 +89,31 @@ class Receiver:
             logger.warning("no room to note that study %s is not whole", key)
 
     def on_release(self, event: Any) -> None:
-        """Note that a sender finished in good order."""
-        started, keys = self._pop(event)
-        for key in keys:
-            self.spool.set_down(key, started)
+        """Note that a sender finishes in good order."""
+        self._end_all(event, whole=True)
 
     def on_close(self, event: Any) -> None:
         """Note what was being carried when a connection ended without a release."""
-        _, keys = self._pop(event)
+        self._end_all(event, whole=False)
+
+    def _end_all(self, event: Any, *, whole: bool) -> None:
+        with self._mutex:
+            carried = self._carried.setdefault(event.assoc, _Carried())
+            if carried.whole is None:
+                carried.whole = whole
+            keys, carried.keys = carried.keys, set()
         for key in keys:
+            self._end(key, carried)
+
+    def _end(self, key: str, carried: _Carried) -> None:
+        try:
+            if carried.whole:
+                self.spool.set_down(key, carried.started)
+                return
             logger.warning("the connection was lost while study %s came in", key)
             self.spool.drop(key, "the connection was lost while the study came in")
-
-    def _pop(self, event: Any) -> tuple[float, set[str]]:
-        with self._mutex:
-            return self._carried.pop(id(event.assoc), (0.0, set()))
+        except OSError:
+            logger.warning("no room to note how the connection of study %s ended", key)
 
 
 def parse_instance(data: bytes) -> Instance | None:
@@ -108,71 +136,6 @@ def parse_instance(data: bytes) -> Instance | None:
     if str(dataset.get("Manufacturer", "")).strip() == _OWN:
         return None
     return Instance(uids[0], uids[1], uids[2], data)
-
-
-def start_server(
-    receiver: Receiver,
-    ae_title: str,
-    address: tuple[str, int],
-    allow: Sequence[str] = (),
-    tls: Tls | None = None,
-) -> Any:
-    """Start to listen, in threads of its own.
-
-    Parameters
-    ----------
-    receiver : Receiver
-        What takes the instances.
-    ae_title : str
-        Our AE title; calls to another one are refused.
-    address : tuple of str and int
-        Address and port to bind.
-    allow : sequence of str
-        AE titles that may call; empty for all.
-    tls : Tls, optional
-        What secures the connections.
-
-    Returns
-    -------
-    ThreadedAssociationServer
-        With ``shutdown()``.
-
-    Raises
-    ------
-    OSError
-        If the port cannot be used.
-    """
-    from pynetdicom import (  # noqa: PLC0415 - an extra
-        AE,
-        ALL_TRANSFER_SYNTAXES,
-        AllStoragePresentationContexts,
-        evt,
-    )
-    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    hush_pynetdicom()
-    ae = AE(ae_title=ae_title)
-    ae.require_called_aet = True
-    ae.require_calling_aet = list(allow)
-    ae.maximum_pdu_size = MAX_PDU_BYTES
-    ae.maximum_associations = 16
-    ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = 60
-    for context in AllStoragePresentationContexts:
-        ae.add_supported_context(context.abstract_syntax or "", ALL_TRANSFER_SYNTAXES)
-    ae.add_supported_context(Verification)
-    handlers: list[Any] = [
-        (evt.EVT_C_STORE, receiver.on_store),
-        (evt.EVT_RELEASED, receiver.on_release),
-        (evt.EVT_CONN_CLOSE, receiver.on_close),
-        (evt.EVT_C_ECHO, lambda _: OK),
-        (evt.EVT_REJECTED, _on_reject),
-    ]
-    secured = None if tls is None else tls.server()
-    return ae.start_server(address, block=False, evt_handlers=handlers, ssl_context=secured)
-
-
-def _on_reject(_: Any) -> None:
-    logger.warning("a caller was refused: its AE title or ours does not fit")
 
 
 def hush_pynetdicom() -> None:

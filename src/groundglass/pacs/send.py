@@ -20,6 +20,7 @@ SUCCESS = 0x0000
 MOST_CONTEXTS = 128
 """An association holds no more."""
 _PENDING = (0xFF00, 0xFF01)
+_NOT_OFFERED = "{} answers, but does not offer this service or kind of object"
 
 
 def echo(peer: Peer, ae: str, tls: Tls | None = None) -> None:
@@ -87,6 +88,8 @@ def _store(association: Any, path: Path) -> list[str]:
     try:
         with quiet_pydicom():
             answer = association.send_c_store(path)
+    except RuntimeError:  # it has ended since
+        return ["connection lost"]
     except (ValueError, AttributeError):
         return ["kind of object or transfer syntax not accepted"]
     status = answer.get("Status") if answer else None
@@ -180,13 +183,13 @@ def get(
         files.append(path)
         return SUCCESS
 
-    level = "SERIES" if query.get("SeriesInstanceUID") else "STUDY"
+    asked = _identifier(query, "SERIES" if query.get("SeriesInstanceUID") else "STUDY")
     kinds = _retrieved_kinds()
     roles = [build_role(kind, scp_role=True) for kind in sorted({kind for kind, _ in kinds})]
     contexts = [(str(Model), None), *kinds]
     extra = {"ext_neg": roles, "evt_handlers": [(evt.EVT_C_STORE, keep)]}
     with _association(peer, ae, contexts, tls, **extra) as association:
-        for status, _ in association.send_c_get(_identifier(query, level), Model):
+        for status, _ in association.send_c_get(asked, Model):
             if not status or status.Status not in _PENDING:
                 _require(status, peer)
     if not files:
@@ -231,9 +234,23 @@ def _association(
     tls: Tls | None,
     **extra: Any,
 ) -> Iterator[Any]:
-    """Call a node; each context is a kind of object with one transfer syntax, or the usual ones."""
-    from pynetdicom import AE, evt  # noqa: PLC0415 - an extra
-    from pynetdicom.pdu import A_ASSOCIATE_RJ  # noqa: PLC0415
+    """Call a node, and turn what the library says of a call that failed into a sentence."""
+    association = _call(peer, _caller(ae_title, contexts), tls, **extra)
+    try:
+        yield association
+    except RuntimeError as error:  # of a connection that has ended
+        msg = f"{peer} ended the call"
+        raise PacsError(msg) from error
+    except ValueError as error:  # of a service that was not agreed on
+        raise PacsError(_NOT_OFFERED.format(peer)) from error
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _caller(ae_title: str, contexts: Sequence[tuple[str, str | None]]) -> Any:
+    """Return what calls; a context is a kind of object with a syntax, or with the usual ones."""
+    from pynetdicom import AE  # noqa: PLC0415 - an extra
 
     hush_pynetdicom()
     ae = AE(ae_title=ae_title)
@@ -245,6 +262,14 @@ def _association(
             ae.add_requested_context(kind)
         else:
             ae.add_requested_context(kind, syntax)
+    return ae
+
+
+def _call(peer: Peer, ae: Any, tls: Tls | None, **extra: Any) -> Any:
+    """Return a connection that is established."""
+    from pynetdicom import evt  # noqa: PLC0415 - an extra
+    from pynetdicom.pdu import A_ASSOCIATE_RJ  # noqa: PLC0415
+
     context = None if tls is None else tls.client()
     secured: dict[str, Any] = {} if context is None else {"tls_args": (context, peer.host)}
     # Not is_rejected: a refusal faster than its reader leaves pynetdicom with just a closed line.
@@ -258,12 +283,10 @@ def _association(
     association = ae.associate(
         peer.host, peer.port, ae_title=peer.ae, evt_handlers=heard, **secured, **extra
     )
-    if not association.is_established:
-        why = "refused the call (check both AE titles)" if refused else "no answer"
-        msg = f"{peer} cannot be reached: {why}"
-        raise PacsError(msg)
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
+    if association.is_established:
+        return association
+    if association.rejected_contexts:
+        raise PacsError(_NOT_OFFERED.format(peer))
+    why = "refused the call (check both AE titles)" if refused else "no answer"
+    msg = f"{peer} cannot be reached: {why}"
+    raise PacsError(msg)

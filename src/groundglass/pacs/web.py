@@ -12,14 +12,14 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from groundglass.errors import PacsError
-from groundglass.pacs.nodes import Login, Web, is_loopback
+from groundglass.pacs.nodes import Caller, Web, is_loopback
 from groundglass.readers.dicom_file import quiet_pydicom
 
 _AS_STORED = (("application/dicom", "*"),)
 _SECONDS = 120
 
 
-def echo(web: Web, login: Login) -> None:
+def echo(web: Web, caller: Caller) -> None:
     """Make sure that a service answers a query.
 
     Raises
@@ -27,11 +27,11 @@ def echo(web: Web, login: Login) -> None:
     PacsError
         If it does not.
     """
-    with _client(web, login) as client:
+    with _client(web, caller) as client:
         client.search_for_studies(limit=1)
 
 
-def find(web: Web, query: Mapping[str, str], level: str, login: Login) -> list[Dataset]:
+def find(web: Web, query: Mapping[str, str], level: str, caller: Caller) -> list[Dataset]:
     """Return what a service holds that matches a query (QIDO-RS).
 
     Parameters
@@ -42,8 +42,8 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login) -> list[D
         Values by keyword; empty ones are asked for.
     level : str
         ``STUDY`` or ``SERIES``.
-    login : Login
-        What it asks for.
+    caller : Caller
+        Who asks; without an authority of its own we trust those whom everybody trusts.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login) -> list[D
     filters = {keyword: value for keyword, value in query.items() if value}
     study = filters.pop("StudyInstanceUID", None) if level == "SERIES" else None
     fields = [keyword for keyword, value in query.items() if not value]
-    with _client(web, login) as client:
+    with _client(web, caller) as client:
         if level == "SERIES":
             found = client.search_for_series(study, search_filters=filters, fields=fields)
         else:
@@ -62,7 +62,7 @@ def find(web: Web, query: Mapping[str, str], level: str, login: Login) -> list[D
             return [Dataset.from_json(one) for one in found]
 
 
-def get(web: Web, query: Mapping[str, str], out: Path, login: Login) -> tuple[Path, ...]:
+def get(web: Web, query: Mapping[str, str], out: Path, caller: Caller) -> tuple[Path, ...]:
     """Fetch a study or series as it is stored (WADO-RS) and return the files.
 
     Raises
@@ -72,7 +72,7 @@ def get(web: Web, query: Mapping[str, str], out: Path, login: Login) -> tuple[Pa
     """
     out.mkdir(parents=True, exist_ok=True)
     study, series = query["StudyInstanceUID"], query.get("SeriesInstanceUID")
-    with _client(web, login) as client:
+    with _client(web, caller) as client:
         if series:
             found = client.iter_series(study, series, media_types=_AS_STORED)
         else:
@@ -88,7 +88,7 @@ def get(web: Web, query: Mapping[str, str], out: Path, login: Login) -> tuple[Pa
     return tuple(files)
 
 
-def send_files(web: Web, files: Sequence[Path], login: Login) -> int:
+def send_files(web: Web, files: Sequence[Path], caller: Caller) -> int:
     """Store files at a service (STOW-RS); return their number.
 
     Raises
@@ -98,7 +98,7 @@ def send_files(web: Web, files: Sequence[Path], login: Login) -> int:
         nothing.
     """
     stored = 0
-    with _client(web, login) as client:
+    with _client(web, caller) as client:
         for path in files:
             with quiet_pydicom():
                 answer = client.store_instances([pydicom.dcmread(path)])
@@ -110,22 +110,25 @@ def send_files(web: Web, files: Sequence[Path], login: Login) -> int:
 
 
 @contextmanager
-def _client(web: Web, login: Login) -> Iterator[Any]:
+def _client(web: Web, caller: Caller) -> Iterator[Any]:
     """Open a client, and turn what it raises into a sentence without addresses of studies."""
-    parts = urlsplit(web.url)
+    parts, tls, login = urlsplit(web.url), caller.tls, caller.login
     if login.is_given and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         msg = "a token or password goes over https only; use the https address of the service"
         raise PacsError(msg)
+    tls.client()  # files that cannot be used are told as for DICOM
     import requests  # noqa: PLC0415 - an extra
     from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415
 
     session = requests.Session()
     session.trust_env = False
+    session.verify = True if tls.ca is None else str(tls.ca)
+    session.cert = None if tls.cert is None else (str(tls.cert), str(tls.key or tls.cert))
     if login.token is not None:
         session.headers["Authorization"] = f"Bearer {login.token}"
     elif login.user is not None:
         session.auth = (login.user, login.password or "")
-    client = DICOMwebClient(web.url, session=session)
+    client = DICOMwebClient(web.url, session=session, timeout=_SECONDS)
     client.set_http_retry_params(retry=False)
     try:
         yield client
@@ -133,6 +136,12 @@ def _client(web: Web, login: Login) -> Iterator[Any]:
         code = 0 if error.response is None else error.response.status_code
         hint = "; check token or password" if code in (401, 403) else ""
         msg = f"the DICOMweb service refused with HTTP {code}{hint}"
+        raise PacsError(msg) from error
+    except requests.exceptions.SSLError as error:
+        msg = (
+            "the DICOMweb service and we do not trust each other's certificates; --tls-ca names "
+            "its authority, --tls-cert and --tls-key are ours"
+        )
         raise PacsError(msg) from error
     except (requests.RequestException, OSError) as error:
         msg = f"the DICOMweb service cannot be reached ({type(error).__name__})"

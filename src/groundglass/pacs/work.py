@@ -86,8 +86,9 @@ class Worker:
     def stop(self) -> None:
         """End the analysis that runs, if one does; its study goes back to the queue."""
         self._stopped.set()
-        if self._child is not None:
-            self._child.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def step(self) -> bool:
         """Do the next thing there is to do; return whether there was one."""
@@ -200,7 +201,7 @@ class Worker:
         command = [sys.executable, "-m", "groundglass", "analyze", str(series), "-o", str(out)]
         if self.plan.config is not None:
             command += ["--config", str(self.plan.config)]
-        self._child = subprocess.Popen(  # noqa: S603 - our own program
+        child = self._child = subprocess.Popen(  # noqa: S603 - our own program
             [*command, "--dicom", "--quiet"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -210,14 +211,16 @@ class Worker:
             env={**os.environ, "GROUNDGLASS_OFFLINE": "1", "TMPDIR": str(scratch)},
             preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
         )
+        if self._stopped.is_set():  # before there was a child to end
+            child.kill()
         try:
-            _, said = self._child.communicate(timeout=self.plan.most_seconds)
+            _, said = child.communicate(timeout=self.plan.most_seconds)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
+            child.kill()
+            child.communicate()
             return 1, f"the analysis took longer than {self.plan.most_seconds:.0f} s"
         finally:
-            child, self._child = self._child, None
+            self._child = None
         return child.returncode, last_words(said)
 
     def _return(self, key: str, note: Note) -> None:
