@@ -87,19 +87,18 @@ class OursConfig:
         StageConfig("weaker", 1500, 2e-3, WEAK, augment=CLOSE),
         StageConfig(
             "doctors",
-            540,
+            1000,
             1.5e-3,
             DOCTORS,
             224,
             8,
             NEAR,
             3.0,
-            average_decay=0.99,
+            average_decay=0.995,
             network_weight=0.7,
         ),
     )
-    """Stages of the loop; a stage whose slices are not there is left out. The shipped weights took
-    1040, 300, 680 and 540 steps, the first three cut off by a clock."""
+    """Stages of the loop; a stage whose slices are not there is left out."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     """Ranges of made-up lesions."""
     synthetic_repeats: int = 6
