@@ -45,7 +45,7 @@ lint: $(VENV)/.ready-dev
 test-train: $(VENV)/.ready-train
 	"$(RUN)" -m pytest -q $(PYTEST_ARGS) tests/unit/test_training_fit.py tests/unit/test_training_run.py \
 		tests/unit/test_covid_rate_network.py tests/unit/test_covid_rate_ours.py tests/unit/test_cli_bench.py \
-		tests/unit/test_class_networks.py tests/unit/test_class_training.py tests/unit/test_class_finish.py \
+		tests/unit/test_class_networks.py tests/unit/test_class_training.py tests/unit/test_class_finish.py tests/unit/test_class_pyramid.py \
 		tests/unit/test_patient_training.py \
 		tests/unit/test_per_covid_19_training.py tests/unit/test_xray_classes.py \
 		tests/unit/test_lungs_network.py

@@ -2,9 +2,11 @@
 
 Weights, architecture, preparation, recipe and versions come from the run; licence, training data
 and limits from the card of the shipped model, as they are words and not results; figures from an
-evaluation by folds of the same recipe (``groundglass evaluate SYSTEM --fold all -o OUT``), or none.
+evaluation by folds of the same recipe (``groundglass evaluate SYSTEM --fold all -o OUT``), else
+those that the run itself put onto its card.
 
     python scripts/ship_model.py RUN/full infection-semiseg --figures OUT/evaluation/evaluation.json
+    python scripts/ship_model.py RUN/full covid-ct-small
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def shipped_card(given: argparse.Namespace, new: ModelCard, old: ModelCard) -> M
         training_data=tuple(given.seen) or old.training_data,
         limits=tuple(given.limit) or old.limits,
         default=old.default,
-        scores=() if given.figures is None else figures_of(given.figures, given.told),
+        scores=figures_of(given.figures, given.told) if given.figures else new.scores,
         architecture_config=config,
     )
 

@@ -109,7 +109,8 @@ SYSTEMS: tuple[System, ...] = (
         Measure.CLASSES,
         {
             "published": "groundglass.systems.covid_ct.recipe:PublishedRecipe",
-            "ours": "groundglass.systems.covid_ct.ours.recipe:SmallRecipe",
+            "ours": "groundglass.systems.covid_ct.ours.pyramid:PyramidRecipe",
+            "ours/pyramid": "groundglass.systems.covid_ct.ours.pyramid:PyramidRecipe",
             "ours/small": "groundglass.systems.covid_ct.ours.recipe:SmallRecipe",
             "ours/densenet169": "groundglass.systems.covid_ct.ours.dense:OursRecipe",
         },
