@@ -29,6 +29,8 @@ from benchmarks.report import write_report
 from groundglass.datasets.covid_ct_slices import all_parts
 from groundglass.datasets.per_covid_19 import rated_slices
 from groundglass.datasets.slices import SliceItem, SliceSet
+from groundglass.evaluation.card_figures import with_figures
+from groundglass.models.catalogue import Entry
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import answers, targets_of
 from groundglass.training.fit import FitOptions
@@ -71,6 +73,16 @@ def constants(system: str, known: Any, wanted: Any) -> dict[str, float]:
     return {name: error_of(system, value, wanted) for name, value in said.items()}
 
 
+def figures_of(
+    system: str, entry: Entry, slices: SliceSet, held: Sequence[SliceItem]
+) -> dict[str, tuple[float | None, ...]]:
+    """Return figures of a classifier with their 95 % intervals, which draw sources."""
+    if system != "covid-ct":
+        return {}
+    scores = with_figures(entry, slices, held).card.scores
+    return {one.metric: (one.value, one.low, one.high) for one in scores}
+
+
 def learnt(given: argparse.Namespace, model: str | None, folder: Path) -> dict[str, Any]:
     """Train one network shortly and return what it learnt."""
     slices, held = parts_of(given.system, given.data, given.train, given.held)
@@ -101,6 +113,7 @@ def learnt(given: argparse.Namespace, model: str | None, folder: Path) -> dict[s
         "error": error_of(given.system, said, wanted),
         "error_of_constants": constants(given.system, known, wanted),
         "last_vote": last_vote(folder / name) or None,
+        "figures_of_the_last_pass": figures_of(given.system, run.entries[name], slices, held),
         "wall_s_per_pass": round(seconds[0] / given.passes, 1),
         "processor_s_per_pass": round(seconds[1] / given.passes, 1),
     }
