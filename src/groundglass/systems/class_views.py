@@ -22,8 +22,8 @@ from groundglass.models.card import Fit, Preparation
 from groundglass.models.runtime import Model
 from groundglass.systems.pictures import FLIPS, input_of
 
-BATCH = 8
-"""Pictures of one call."""
+BATCH = 2
+"""Pictures of one call; their maps take 60 MB each."""
 
 Picture = NDArray[np.uint8]
 
