@@ -144,7 +144,7 @@ def test_the_last_stage_weighs_doctors_most_and_wants_sharp_maps(tmp_path: Path)
     items = open_slices(tmp_path, ["train", "pseudo"]).items
     config = OursConfig(network=tiny(), kept_px=64, answer_px=64)
     recipe, last = OursRecipe(config), len(config.stages) - 1
-    assert recipe.stages(0)[last].average_decay == 0.99
+    assert recipe.stages(0)[last].average_decay == 0.995
     found = recipe.sources(last, TrainingData(items), recipe.network())
     weights = {source.name: source.weights for source in found}
     assert weights == {"doctor": (1.0, 0.5), "network": (0.7, 0.0)}

@@ -23,7 +23,7 @@ from groundglass.models.runtime import Model
 from groundglass.systems.pictures import FLIPS, input_of
 
 BATCH = 2
-"""Pictures of one call; their maps take 60 MB each."""
+"""Pictures of one call; their maps take about 80 MB each."""
 
 Picture = NDArray[np.uint8]
 

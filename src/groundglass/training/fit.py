@@ -285,7 +285,6 @@ def fit_stage(
     if finished.is_file():
         network.load_state_dict(load_file(finished))
         return network.eval()
-    network.to(memory_format=torch.channels_last)  # a third faster on processors
     trainee = Trainee(job, network, on_progress)
     checkpoint = folder / f"{job.stage.name}.ckpt"
     with _quiet():

@@ -53,7 +53,7 @@ class InfectionNetworkConfig:
     """Standard deviation of the Gaussian by which answers are blended along the patient."""
     margin_share: float = 0.03
     """Margin round the lungs' box, as a share of its sides, as in training."""
-    views: tuple[str, ...] = ("as_is",)
+    views: tuple[str, ...] = ("as_is", "columns")
     """Views whose answers are averaged in volumes; pictures get those of the model's card."""
     spread: float = 0.1
     """How far the card's threshold is moved either way for the interval."""

@@ -138,8 +138,8 @@ class LungsRecipe:
         return (Stage("lungs", self.config.steps, self.config.batch),)
 
     def network(self) -> nn.Module:
-        """Return a new network."""
-        return LungNetwork(self.config.network)
+        """Return a new network; it runs faster with the channels last in memory."""
+        return LungNetwork(self.config.network).to(memory_format=torch.channels_last)
 
     def prepared(self, one: Slice) -> NDArray[np.float32]:
         """Return the network's input for one slice, which stands for its neighbours."""
@@ -199,7 +199,7 @@ class LungsRecipe:
                 stacks, _ = draw(pictures if kind == "picture" else scans, number, generator)
                 parts.append(self._changed(stacks, generator, flat=kind != "scan"))
         tones, masks = (torch.cat(one) for one in zip(*parts, strict=True))
-        return {"image": tones, "mask": masks}
+        return {"image": tones.contiguous(memory_format=torch.channels_last), "mask": masks}
 
     def _changed(
         self, stacks: Tensor, generator: Generator, *, flat: bool

@@ -185,8 +185,8 @@ class OursRecipe:
         return OursRecipe(replace(self.config, stages=(stage,)))
 
     def network(self) -> nn.Module:
-        """Return a new network."""
-        return InfectionNetwork(self.config.network)
+        """Return a new network; it runs faster with the channels last in memory."""
+        return InfectionNetwork(self.config.network).to(memory_format=torch.channels_last)
 
     def prepared(self, one: Slice) -> NDArray[np.float32]:
         """Return the network's input for one slice, shape (1, rows, columns)."""
