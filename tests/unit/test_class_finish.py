@@ -267,7 +267,8 @@ def test_the_command_line_trains_and_fills_the_card(
     (tmp_path / "tiny.json").write_text(to_json(settings))
     out = tmp_path / "run"
     told = ["train", "covid-ct", "--data", str(tmp_path), "-o", str(out), "--allow-leak", "-q"]
-    done = CliRunner().invoke(app, [*told, "--recipe", str(tmp_path / "tiny.json")])
+    chosen = ["--model", "small", "--recipe", str(tmp_path / "tiny.json")]
+    done = CliRunner().invoke(app, [*told, *chosen])
     assert done.exit_code == 0, done.output
     card = read_card(out / FULL / "model.card.json")
     assert {score.metric for score in card.scores} >= {"accuracy", "auc", "sensitivity"}
