@@ -111,9 +111,17 @@ def orthanc(folder: Path) -> Iterator[Archive]:
         stop(process)
 
 
-def _answers(process: subprocess.Popen[bytes], *ports: int) -> bool:
-    """Wait until a process listens on its ports, and return whether it does or has ended."""
-    wait_for(lambda: process.poll() is not None or all(map(_open, ports)))
+def _answers(process: subprocess.Popen[bytes], http: int, dicom: int) -> bool:
+    """Wait until an Orthanc answers, and return whether it does or has ended.
+
+    Its ports are open a moment before it takes calls.
+    """
+    echo = [tool("echoscu"), "-aec", "ORTHANC", "127.0.0.1", str(dicom)]
+
+    def ready() -> bool:
+        return _open(http) and not subprocess.run(echo, capture_output=True, check=False).returncode
+
+    wait_for(lambda: process.poll() is not None or ready())
     return process.poll() is None
 
 
