@@ -75,8 +75,13 @@ def free_port() -> int:
 
 
 def tool(name: str) -> str:
-    """Return where a program is, or skip the test."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin")
+    """Return where a program is, or skip the test.
+
+    Not beside the interpreter: there pynetdicom puts a storescu and an echoscu of its own.
+    """
+    own = Path(sys.executable).parent
+    places = [place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != own]
+    found = shutil.which(name, path=os.pathsep.join([*places, "/usr/sbin", "/usr/bin"]))
     if found is None:
         pytest.skip(f"{name} is not installed (Debian: orthanc orthanc-dicomweb dcmtk openssl)")
     return found
