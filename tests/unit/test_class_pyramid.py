@@ -77,8 +77,9 @@ def test_maps_are_standard_over_pictures() -> None:
     network = PyramidClassifier(TINY).eval()
     with torch.no_grad():
         pictures = torch.rand(12, 1, 64, 64) ** (1 + torch.arange(12.0).view(-1, 1, 1, 1))
-        network.standardise(network.pooled(pictures))
+        told = network.standardise(network.pooled(pictures))
         features = network.pooled(pictures)
+    torch.testing.assert_close(told, features, atol=1e-3, rtol=1e-3)
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
     assert float(features.std(0, correction=0).max()) < 1 + 1e-3
     assert [len(mean) // 3 for mean in network.means] == [10, 10, 10, 10, 2]

@@ -116,15 +116,22 @@ class PyramidClassifier(nn.Module):
         return logits
 
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Bring the maps to mean 0 and spread 1 over pictures whose features are given."""
+    def standardise(self, features: Tensor) -> Tensor:
+        """Bring the maps to mean 0 and spread 1 over pictures; return their features then.
+
+        Parameters
+        ----------
+        features : Tensor
+            (pictures, maps) as a network that was not yet standardised pools them.
+        """
         widths = [len(mean) for mean in self.means]
-        means, spreads = features.mean(0), features.std(0, correction=0).clamp(min=LEAST_SPREAD)
-        for place, (mean, spread) in enumerate(
-            zip(means.split(widths), spreads.split(widths), strict=True)
+        means, scales = features.mean(0), 1 / features.std(0, correction=0).clamp(min=LEAST_SPREAD)
+        for place, (mean, scale) in enumerate(
+            zip(means.split(widths), scales.split(widths), strict=True)
         ):
             self.means[place].copy_(mean)
-            self.scales[place].copy_(1 / spread)
+            self.scales[place].copy_(scale)
+        return (features - means) * scales
 
 
 def peaks_of(maps: Tensor) -> Tensor:
@@ -197,11 +204,10 @@ class PyramidRecipe(ClassRecipe):
         if not int(network.body.stem[1].num_batches_tracked):
             msg = "this recipe trains one layer on an infection network; name it with --init FILE"
             raise ModelError(msg)
-        for parameter in network.body.parameters():
-            parameter.requires_grad_(requires_grad=False)
-        network.standardise(self._features(network, data.items))
-        features = self._features(network, data.items).double().numpy()
-        weights, bias = fitted(features, targets_of(data.items) > 0, self.config.penalty)
+        features = network.standardise(self._features(network, data.items))
+        weights, bias = fitted(
+            features.double().numpy(), targets_of(data.items) > 0, self.config.penalty
+        )
         with torch.no_grad():  # half to either side: their difference is the logit of COVID-19
             network.classifier.weight.copy_(torch.tensor(np.stack([-weights, weights]) / 2))
             network.classifier.bias.copy_(torch.tensor([-bias / 2, bias / 2]))
