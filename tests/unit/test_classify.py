@@ -22,6 +22,7 @@ from groundglass.systems.class_views import classify_pictures, enlarged, view_of
 from groundglass.systems.classify import (
     NO_STATEMENT,
     ClassifyConfig,
+    _gathered,
     chosen_places,
     classify_scan,
     decide,
@@ -314,3 +315,11 @@ def test_what_is_familiar_travels_on_the_card(tmp_path: Path, familiar: Familiar
     del old["familiarity"]
     path.with_name("tiny-classes.card.json").write_text(json.dumps(old), encoding="utf-8")
     assert load_catalogue().find(str(path)).card.familiarity is None
+
+
+def test_attention_is_shown_coarsely_and_nothing_of_it_is_lost() -> None:
+    fine = np.random.default_rng(0).normal(size=(2, 128, 40)).astype(np.float32)
+    shown = _gathered(fine)
+    assert shown.shape == (2, 16, 20)
+    np.testing.assert_allclose(shown.sum((1, 2)), fine.sum((1, 2)), rtol=1e-3, atol=1e-3)
+    assert _gathered(fine[:, :12, :7]).shape == (2, 12, 7)
