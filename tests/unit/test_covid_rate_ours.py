@@ -160,6 +160,28 @@ def test_the_last_stage_weighs_doctors_most_and_wants_sharp_maps(tmp_path: Path)
     assert plain > none
 
 
+class _Bright(torch.nn.Module):
+    """Marks whatever is brighter than half of the tones."""
+
+    def forward(self, tones: torch.Tensor) -> torch.Tensor:
+        return ((tones - 0.5) * 200).expand(-1, 2, -1, -1)
+
+
+def test_a_later_stage_marks_slices_by_the_network_so_far(tmp_path: Path) -> None:
+    covid_semiseg.write_fake(tmp_path, np.random.default_rng(0))
+    items = open_slices(tmp_path, ["train", "pseudo"]).items
+    stage = StageConfig("student", 1, 1e-3, {"doctor": 0.5, "relabelled": 0.5}, 32, 2)
+    recipe = OursRecipe(OursConfig(network=tiny(), stages=(stage,), kept_px=64, answer_px=64))
+    doctor, relabelled = recipe.sources(0, TrainingData(items), _Bright())
+    assert (doctor.name, relabelled.name) == ("doctor", "relabelled")
+    assert len(relabelled.stacks) == sum(item.annotator == "network" for item in items)
+    assert relabelled.weights == (1.0, 0.0)
+    bright = relabelled.stacks[:, 0] / 200 >= 0.5
+    np.testing.assert_array_equal(relabelled.stacks[:, 1] > 0, bright)
+    assert bright.any()
+    assert not relabelled.stacks[:, 2].any()
+
+
 def test_augmented_masks_follow_their_tones() -> None:
     stack = torch.zeros(6, 3, 48, 48)
     stack[:, :2, 16:32, 10:38] = 0.8

@@ -129,6 +129,26 @@ def test_a_few_steps_learn_where_air_is() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+class _Undecided(torch.nn.Module):
+    """Gives every pixel an even chance, which costs log 2 of cross-entropy."""
+
+    def forward(self, tones: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(tones[:, :1])
+
+
+@pytest.mark.parametrize(("tone", "dense"), [(0.6, True), (0.4, False)])
+def test_dense_pixels_near_lung_weigh_more(tone: float, dense: bool) -> None:
+    config = LungsConfig(near_px=5, dense_weight=4.0)
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[0, 0, 20, 12] = 1
+    batch = {"image": torch.full((1, 3, 40, 40), tone), "mask": mask}
+    smooth, total = 2e-3 * 40 * 40, 0.5 * 40 * 40 + 1
+    dice = 1 - (1 + smooth) / (total + smooth)
+    square = 11 * 11 * dense
+    expected = 2 * np.log(2) * (1 + 3 * square / 1600) + dice
+    assert float(LungsRecipe(config).loss(_Undecided(), batch)) == pytest.approx(expected)
+
+
 def test_facts_fit_the_network() -> None:
     facts = LungsRecipe().facts
     assert facts.task is Task.LUNGS

@@ -217,8 +217,7 @@ class LungsRecipe:
         tones, mask = batch["image"], batch["mask"]
         logits = network(tones)
         middle = tones[:, tones.shape[1] // 2, None]
-        width = 2 * self.config.near_px + 1
-        near = functional.max_pool2d(mask, width, 1, self.config.near_px) > 0
+        near = _widened(mask, self.config.near_px) > 0
         hard = near & (middle > self.config.dense_tone)
         weight = 1 + (self.config.dense_weight - 1) * hard
         entropy = functional.binary_cross_entropy_with_logits(logits, mask, weight)
@@ -238,3 +237,10 @@ class LungsRecipe:
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.01)
+
+
+def _widened(mask: Tensor, pixels: int) -> Tensor:
+    """Return the maximum over a square, along rows and columns in turn, which is much faster."""
+    width = 2 * pixels + 1
+    tall = functional.max_pool2d(mask, (width, 1), 1, (pixels, 0))
+    return functional.max_pool2d(tall, (1, width), 1, (0, pixels))

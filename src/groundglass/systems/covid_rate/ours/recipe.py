@@ -38,6 +38,8 @@ from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yard
 
 PSEUDO = "enhancement"
 SCALE = (200.0, 255.0, 255.0)
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+"""Axes along which a picture is mirrored before the network marks it."""
 CLOSE = AugmentConfig(zoom=(0.75, 1.6), rotation_degrees=20.0, elastic=0.035, cutout=0.08)
 NEAR = AugmentConfig(zoom=(0.75, 1.5), rotation_degrees=20.0, elastic=0.035, cutout=0.08, gamma=0.3)
 
@@ -54,7 +56,8 @@ class StageConfig:
     """Highest learning rate."""
     shares: Mapping[str, float]
     """How often slices are drawn, by origin: ``doctor``, ``network``, ``synthetic``, ``normal``,
-    ``unhurt`` (read as 0 %), ``rated`` (masks from the network so far and the percentage)."""
+    ``unhurt`` (read as 0 %), ``rated`` (masks from the network so far and the percentage),
+    ``relabelled`` (those of ``network`` with masks from the network so far)."""
     side_px: int = 192
     """Height and width of training slices."""
     batch: int = 12
@@ -240,6 +243,9 @@ class OursRecipe:
                 yield "synthetic", made, weight
             if "normal" in wanted and healthy:
                 yield "normal", extra.negative_stacks(healthy), weight
+        others = [item for item in data.items if item.annotator == "network"]
+        if "relabelled" in wanted and others:
+            yield "relabelled", self._relabelled(others, network), 0.0
         if wanted & {"rated", "unhurt"}:
             rated = extra.rated_stacks(data.root, config.kept_px)
             if rated is not None and "unhurt" in wanted:
@@ -247,15 +253,26 @@ class OursRecipe:
             if rated is not None and "rated" in wanted:
                 yield "rated", extra.weak_stacks(rated, self._answer(network), config.weak), 0.0
 
+    def _relabelled(self, items: Sequence[SliceItem], network: nn.Module) -> NDArray[np.uint8]:
+        """Return stacks with the masks of the network so far; consolidation is no label."""
+        answer, stacks = self._answer(network), np.stack([self._stack(i.read()) for i in items])
+        for stack in stacks:
+            mask = answer((stack[0] / SCALE[0]).astype(np.float32)) >= self.config.threshold
+            stack[1:] = mask * np.uint8(255), mask & False
+        return stacks
+
     def _answer(self, network: nn.Module) -> extra.Predict:
-        """Return the network's probability of infection for one tone map."""
+        """Return the network's probability of infection for one tone map, the mean of 4 views."""
         side = (self.config.answer_px, self.config.answer_px)
 
         @torch.inference_mode()
         def answer(tones: NDArray[np.float32]) -> NDArray[np.float32]:
             network.eval()
-            logits = network(torch.tensor(resized(tones, side))[None, None])
-            return resized(torch.sigmoid(logits)[0, 0].numpy(), (len(tones), tones.shape[1]))
+            image = torch.tensor(resized(tones, side))[None, None]
+            views = torch.cat([image.flip(axes) for axes in MIRRORS])
+            found = torch.sigmoid(network(views)[:, :1])
+            back = [one.flip(axes) for one, axes in zip(found.split(1), MIRRORS, strict=True)]
+            return resized(torch.cat(back).mean((0, 1)).numpy(), (len(tones), tones.shape[1]))
 
         return answer
 
