@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(place)
         pairs = made_pairs(given.data, folder)
         for name, used in (("no pairs", ()), ("pairs", pairs)):
-            scores, times[name] = arms(given, used, folder / name.replace(" ", "-"))
+            scores, times[name] = arms(given, used, folder / f"run with {name}")
             found |= {f"{name}, {kind}": one for kind, one in scores.items()}
     base = found["no pairs, plain"]
     rows: dict[str, dict[str, Any]] = {}

@@ -14,6 +14,8 @@ from tests.chests import Plan, draw
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor, nn  # noqa: E402
+
 from groundglass.systems.lungs_network.network import LungNetwork  # noqa: E402
 from groundglass.systems.lungs_network.recipe import (  # noqa: E402
     PICTURE,
@@ -22,7 +24,11 @@ from groundglass.systems.lungs_network.recipe import (  # noqa: E402
     LungsConfig,
     LungsRecipe,
 )
-from groundglass.systems.lungs_network.synthesis import OpacityConfig, add_opacity  # noqa: E402
+from groundglass.systems.lungs_network.synthesis import (  # noqa: E402
+    OpacityConfig,
+    add_opacity,
+    vary_organs,
+)
 from groundglass.systems.recipes import Source, TrainingData  # noqa: E402
 
 PLAN = Plan(shape=(40, 64, 64), spacing_mm=(6.0, 6.0, 6.0))
@@ -68,6 +74,20 @@ def test_opacity_is_a_function_of_its_seed() -> None:
     first, again, other = (laid(BALLS, seed)[1] for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_organs_change_and_lungs_and_fat_do_not() -> None:
+    hu, truth = draw(PLAN)
+    hu[:, :4] = -90
+    changed = hu.astype(np.float32)
+    config = OpacityConfig(organ_hu=(20.0, 20.0))
+    vary_organs(changed, truth, PLAN.spacing_mm, config, np.random.default_rng(0))
+    soft = (truth == 0) & (hu > -30)
+    np.testing.assert_array_equal(changed[~soft], hu[~soft])
+    change = changed[soft] - hu[soft]
+    assert 5 < change.std() < 40
+    neighbours = np.abs(np.diff(changed - hu, axis=2))[soft[:, :, 1:] & soft[:, :, :-1]]
+    assert neighbours.max() < 12
 
 
 def test_one_slice_can_hold_opacity() -> None:
@@ -129,10 +149,10 @@ def test_a_few_steps_learn_where_air_is() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-class _Undecided(torch.nn.Module):
+class _Undecided(nn.Module):
     """Gives every pixel an even chance, which costs log 2 of cross-entropy."""
 
-    def forward(self, tones: torch.Tensor) -> torch.Tensor:
+    def forward(self, tones: Tensor) -> Tensor:
         return torch.zeros_like(tones[:, :1])
 
 

@@ -108,3 +108,9 @@ def close(bits: Bits, radius_mm: float, spacing_mm: Spacing) -> Bits:
 def as_bits(mask: NDArray[np.bool_]) -> Bits:
     """Return a boolean mask as a uint8 array of 0 and 1 (a view where memory allows)."""
     return np.ascontiguousarray(mask).view(np.uint8)
+
+
+def contact(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the share of the voxels just outside an object that belong to another; 0 if none."""
+    rim = dilate(as_bits(one), 1.0, (1.0, 1.0, 1.0)).view(np.bool_) & ~one
+    return float(other[rim].mean()) if rim.any() else 0.0

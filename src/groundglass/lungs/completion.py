@@ -22,6 +22,7 @@ from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.effusion import find_fluid
 from groundglass.lungs.network_view import PlaneBox, body_box, neighbour_step, network_input
+from groundglass.lungs.organs import find_organs
 from groundglass.lungs.split import spread_sides
 
 Mask = NDArray[np.bool_]
@@ -94,7 +95,9 @@ def find_missing(  # noqa: PLR0913, PLR0917 - what is known of a scan
     missing = _thick(able, grid, config)
     sure = np.ascontiguousarray(labels[part])
     fluid = find_fluid(enclosed.hu[part], missing, grid, config)
-    kept = _judged(_thick(missing & ~fluid, grid, config), certainty, sure, grid, config)
+    missing = _thick(missing & ~fluid, grid, config)
+    organs = find_organs(enclosed.hu[part], missing, sure > 0, grid, config)
+    kept = _judged(_thick(missing & ~organs, grid, config), certainty, sure, grid, config)
     sides = spread_sides(np.where(kept < PART, kept, 0) | sure, kept > 0)
     added = np.zeros_like(labels)
     added[part] = np.where(sure == 0, sides, 0)
@@ -147,15 +150,13 @@ def _judged(
         if float(certainty[box][one].mean()) / 255 < config.network_certainty:
             continue
         side = _lacking_side(one, box, labels) if ml >= WHOLE_LUNG_ML else 0
-        if side or (ml >= config.network_smallest_ml and _against(one, labels[box], config)):
+        if side or (ml >= config.network_smallest_ml and _beside_lung(one, labels[box], config)):
             found[box][one] = side or PART
     return found
 
 
-def _against(one: Mask, labels: Labels, config: LungConfig) -> bool:
-    """Whether enough of an object's surface lies against lung."""
-    rim = morphology.dilate(morphology.as_bits(one), 1.0, (1.0, 1.0, 1.0)).view(np.bool_) & ~one
-    return float((labels[rim] > 0).mean()) >= config.network_contact if rim.any() else False
+def _beside_lung(one: Mask, labels: Labels, config: LungConfig) -> bool:
+    return morphology.contact(one, labels > 0) >= config.network_contact
 
 
 def _lacking_side(one: Mask, box: components.Box, labels: Labels) -> int:

@@ -57,10 +57,10 @@ class LungConfig:
     dent_depth_mm: float = 6.0
     """Shallower dents are left as they are."""
 
-    network_least: float = 0.5
+    network_least: float = 0.4
     """Probability from which a voxel may be added by the network."""
 
-    network_certainty: float = 0.65
+    network_certainty: float = 0.7
     """Least mean probability of a part that is added."""
 
     network_contact: float = 0.1
@@ -71,6 +71,9 @@ class LungConfig:
 
     network_seam_mm: float = 3.0
     """Parts must hold a ball of this radius: seams along a lung's surface do not."""
+
+    organ_gap_hu: float = 10.0
+    """An organ beside consolidation is at least so much denser than it."""
 
     fluid_hu: tuple[float, float] = (-25.0, 21.0)
     """Mean density of effusion, which is left out; consolidation is denser."""

@@ -44,14 +44,33 @@ def find_fluid(hu: NDArray[Any], dense: Mask, grid: WorkingGrid, config: LungCon
     box = components.bounding_box(dense, [int(2 * SMOOTH_MM / mm) + 1 for mm in grid.spacing_mm])
     if box is None:
         return fluid
-    part, values = dense[box], hu[box].astype(np.float32)
-    sigma = [SMOOTH_MM / mm for mm in grid.spacing_mm]
-    counted = (part & (values > TISSUE_FROM_HU)).astype(np.float32)
-    weight = ndimage.gaussian_filter(counted, sigma, truncate=2.5)
-    total = ndimage.gaussian_filter(counted * values, sigma, truncate=2.5)
-    mean = np.divide(total, weight, out=np.full_like(total, 1e3), where=weight > 1e-3)
+    part, mean = dense[box], tissue_mean(hu[box], dense[box], grid)
     watery = part & (mean > config.fluid_hu[0]) & (mean < config.fluid_hu[1])
     core = morphology.erode(morphology.as_bits(watery), CORE_MM, grid.spacing_mm)
     wide = morphology.dilate(core, 1.5 * CORE_MM, grid.spacing_mm).view(np.bool_) & watery
     fluid[box] = components.drop_small(wide, SMALLEST_ML / grid.voxel_ml)
     return fluid
+
+
+def tissue_mean(hu: NDArray[Any], part: Mask, grid: WorkingGrid) -> NDArray[np.float32]:
+    """Return the mean density of the tissue of a part round each voxel, air in it left out.
+
+    Parameters
+    ----------
+    hu : array, shape (slices, rows, columns)
+        Densities.
+    part : array of bool, same shape
+    grid : WorkingGrid
+        Gives the spacing of these arrays.
+
+    Returns
+    -------
+    array of float32, same shape
+        1000 where there is no tissue of the part near.
+    """
+    values = hu.astype(np.float32)
+    sigma = [SMOOTH_MM / mm for mm in grid.spacing_mm]
+    counted = (part & (values > TISSUE_FROM_HU)).astype(np.float32)
+    weight = ndimage.gaussian_filter(counted, sigma, truncate=2.5)
+    total = ndimage.gaussian_filter(counted * values, sigma, truncate=2.5)
+    return np.divide(total, weight, out=np.full_like(total, 1e3), where=weight > 1e-3)

@@ -31,15 +31,15 @@ SCAN, PICTURE = "scans", "pictures"
 SCALE = (200.0, 200.0, 200.0, 255.0)
 CALIBRATED = AugmentConfig(
     quarter_turns=0.0,
-    rotation_degrees=12.0,
-    zoom=(0.75, 1.6),
-    aspect=0.25,
+    rotation_degrees=15.0,
+    zoom=(0.7, 1.6),
+    aspect=0.4,
     shift=0.1,
-    shear=0.08,
-    elastic=0.03,
+    shear=0.12,
+    elastic=0.07,
     gamma=0.03,
-    gain=0.015,
-    offset=0.008,
+    gain=0.03,
+    offset=0.015,
     saturation=0.0,
     noise=0.03,
     cutout=0.0,
@@ -67,11 +67,11 @@ class LungsConfig:
     """Ranges of the random changes of pictures, and of slices shown as pictures."""
     flat: float = 0.15
     """Share of slices of scans that are shown as pictures: one slice, any window, any turn."""
-    pictures: float = 0.25
+    pictures: float = 0.4
     """Share of pictures."""
-    steps: int = 3000
+    steps: int = 6500
     """Optimiser steps."""
-    batch: int = 8
+    batch: int = 10
     """Slices of a step."""
     side_px: int = 160
     """Height and width of the network's input."""
@@ -81,13 +81,13 @@ class LungsConfig:
     """Steps in which the learning rate rises."""
     weight_decay: float = 0.03
     """Decoupled weight decay of AdamW."""
-    average_decay: float = 0.995
+    average_decay: float = 0.998
     """Decay of the running average of the weights."""
     dense_tone: float = 0.5
     """Pixels above this tone that lie near lung are the hard ones."""
     dense_weight: float = 4.0
     """Weight of the hard pixels in the loss."""
-    near_px: int = 12
+    near_px: int = 20
     """How near to lung they lie, in pixels of the input."""
     threshold: float = 0.5
     """Probability from which a pixel is lung."""

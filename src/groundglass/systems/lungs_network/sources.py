@@ -25,7 +25,7 @@ from groundglass.lungs.config import LungConfig
 from groundglass.lungs.network_view import PlaneBox, body_box, network_input
 from groundglass.lungs.segment import segment_lungs
 from groundglass.readers.read import read_scan
-from groundglass.systems.lungs_network.synthesis import OpacityConfig, add_opacity
+from groundglass.systems.lungs_network.synthesis import OpacityConfig, add_opacity, vary_organs
 from groundglass.systems.recipes import byte_stack
 
 Bytes = NDArray[np.uint8]
@@ -46,13 +46,13 @@ class PoolConfig:
 
     left_out: tuple[str, ...] = ("normal001",)
     """Patients of COVID-CT-MD that are not trained on, so that others can be measured on them."""
-    variants: int = 18
+    variants: int = 20
     """Times that every scan is given opacities."""
     every: int = 4
     """One slice of that many is kept of every variant."""
     neighbours: tuple[int, int] = (1, 4)
     """Range of steps to the neighbouring slices."""
-    pictures_of_subject: int = 6
+    pictures_of_subject: int = 12
     """Most pictures of one subject of Per-COVID-19."""
     kept_px: int = 184
     """Height and width at which slices are kept."""
@@ -110,6 +110,7 @@ def _slices(
     volume: _Volume, pool: PoolConfig, opacity: OpacityConfig, generator: np.random.Generator
 ) -> Iterator[Bytes]:
     hu = volume.hu.astype(np.float32)
+    vary_organs(hu, volume.lungs, volume.spacing_mm, opacity, generator)
     hu = add_opacity(hu, volume.lungs, volume.spacing_mm, opacity, generator)
     size = (pool.kept_px, pool.kept_px)
     for index in range(int(generator.integers(pool.every)), len(hu), pool.every):

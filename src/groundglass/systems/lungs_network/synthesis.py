@@ -29,11 +29,18 @@ AIRWAY_HU, AIRWAY_DEPTH_MM = -930.0, 8.0
 """Thinner voxels at least that deep in a lung may be airways within an opacity."""
 
 
+SOFT_FROM_HU = -30.0
+"""Thinner voxels are fat and air."""
+
+ORGAN_MM = 40.0
+"""How far changes of the density of organs reach."""
+
+
 @dataclass(frozen=True)
 class OpacityConfig:
     """Ranges of the opacities; lengths in mm, densities in HU."""
 
-    healthy: float = 0.25
+    healthy: float = 0.4
     """Share of lungs that are left as they are."""
     most: int = 3
     """Most opacities of one lung."""
@@ -63,6 +70,8 @@ class OpacityConfig:
     """Standard deviation of the noise of every voxel."""
     bronchogram: float = 0.35
     """Share of lobes and balls in which airways stay to be seen."""
+    organ_hu: Range = (0.0, 25.0)
+    """Standard deviation of the changes of density of organs."""
     edge_mm: Range = (0.4, 2.5)
     """Standard deviation of the blur of an edge."""
     rim_mm: float = 3.5
@@ -135,6 +144,34 @@ def add_opacity(
     return hu
 
 
+def vary_organs(
+    hu: Floats,
+    lungs: NDArray[np.uint8],
+    spacing_mm: Spacing,
+    config: OpacityConfig,
+    generator: np.random.Generator,
+) -> None:
+    """Make soft tissue outside the lungs denser and thinner over several cm, in place.
+
+    Organs differ in density between people and with contrast medium; the few scans there are
+    would be learnt by heart.
+
+    Parameters
+    ----------
+    hu : ndarray
+        (slices, rows, columns) densities.
+    lungs : ndarray
+        Same shape: 0 outside.
+    spacing_mm : tuple of float
+    config : OpacityConfig
+    generator : numpy.random.Generator
+    """
+    change = _smooth(hu.shape, spacing_mm, ORGAN_MM, generator) * generator.uniform(
+        *config.organ_hu
+    )
+    hu += np.where((lungs == 0) & (hu > SOFT_FROM_HU), change, 0)
+
+
 def _draw(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) -> list[_Opacity]:
     """Return an opacity of a random kind, and what comes along with it."""
     kind = int(generator.choice(4, p=np.array(config.kinds) / sum(config.kinds)))
@@ -160,7 +197,9 @@ def _ball(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) ->
         ((axis - place) / (radius * long)) ** 2
         for axis, place, long in zip(lung.places(), centre, stretch, strict=True)
     )
-    rough = generator.uniform(0, 0.3) * _smooth(lung, max(0.3 * radius, 4.0), generator)
+    rough = generator.uniform(0, 0.3) * _smooth(
+        lung.mask.shape, lung.spacing_mm, max(0.3 * radius, 4.0), generator
+    )
     return np.asarray(np.sqrt(square) + rough < 1)
 
 
@@ -174,14 +213,16 @@ def _lobe(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) ->
         normal = generator.standard_normal(3) * (1.0, 1.0, 0.6)
         normal /= np.linalg.norm(normal)
         height = sum(a * n for a, n in zip(lung.places(), normal, strict=True))
-        height = height + generator.uniform(0, 8) * _smooth(lung, 25.0, generator)
+        height = height + generator.uniform(0, 8) * _smooth(
+            lung.mask.shape, lung.spacing_mm, 25.0, generator
+        )
         inside &= height > np.quantile(height[lung.mask], 1 - share ** (1 / planes))
     return inside
 
 
 def _confluent(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) -> Mask:
     """Return patches, more of them at the back and along the chest wall."""
-    field = 1.2 * _smooth(lung, generator.uniform(8, 22), generator)
+    field = 1.2 * _smooth(lung.mask.shape, lung.spacing_mm, generator.uniform(8, 22), generator)
     field -= generator.uniform(0, 0.05) * lung.depth
     back = lung.places()[1]
     field = field + generator.uniform(-0.2, 1.2) * (back / max(float(back.max()), 1.0) - 0.5) * 2
@@ -223,7 +264,9 @@ def _lay(  # noqa: PLR0913, PLR0917 - a picture, its truth, and what to lay into
         edge / mm if count > 1 else 0 for mm, count in zip(lung.spacing_mm, hu.shape, strict=True)
     ]
     weight = ndimage.gaussian_filter(opacity.inside.astype(np.float32), sigma)
-    target = opacity.hu + generator.uniform(*config.texture_hu) * _smooth(lung, 4.0, generator)
+    target = opacity.hu + generator.uniform(*config.texture_hu) * _smooth(
+        lung.mask.shape, lung.spacing_mm, 4.0, generator
+    )
     target += generator.uniform(*config.noise_hu) * generator.standard_normal(hu.shape)
     if opacity.airways:
         weight = np.where(_airways(hu, lung), weight * 0.2, weight)
@@ -237,9 +280,10 @@ def _airways(hu: Floats, lung: _Lung) -> Mask:
     return np.asarray(ndimage.binary_opening(thin, np.ones((1, 2, 2), bool)))
 
 
-def _smooth(lung: _Lung, mm: float, generator: np.random.Generator) -> Floats:
+def _smooth(
+    shape: tuple[int, ...], spacing: Spacing, mm: float, generator: np.random.Generator
+) -> Floats:
     """Return smooth noise of mean 0 and standard deviation 1, made on a coarse grid."""
-    shape, spacing = lung.mask.shape, lung.spacing_mm
     steps = [max(1, int(mm / 2 / one)) for one in spacing]
     small = [count // step + 3 for count, step in zip(shape, steps, strict=True)]
     sigma = [

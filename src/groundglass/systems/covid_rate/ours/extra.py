@@ -16,7 +16,7 @@ from groundglass.datasets.per_covid_19 import read_per_covid_19
 from groundglass.imaging.tone import BRIGHTEST, SOFT_TISSUE, align_hu, resized
 from groundglass.infection.picture import PictureConfig
 from groundglass.infection.picture_lungs import find_picture_lungs
-from groundglass.lungs.find import find_lungs
+from groundglass.lungs.find import LungConfig, find_lungs
 from groundglass.readers.read import read_scan
 from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig, add_lesions
 from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig, mask_from_percent
@@ -64,7 +64,7 @@ def healthy_slices(root: Path | None, side_px: int) -> tuple[HealthySlice, ...]:
         if patient.diagnosis != "NORMAL":
             continue
         scan = read_scan(patient.folder)
-        lungs = find_lungs(scan).labels > 0
+        lungs = find_lungs(scan, LungConfig(method="training-free")).labels > 0
         rows, columns = _box(lungs, (0, 2)), _box(lungs, (0, 1))
         for hu, lung in zip(scan.hu(), lungs, strict=True):
             mask = resized(lung[rows, columns].astype(np.float32), (side_px, side_px)) > 0.5
