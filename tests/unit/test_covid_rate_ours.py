@@ -162,7 +162,7 @@ def test_the_last_stage_weighs_doctors_most_and_wants_sharp_maps(tmp_path: Path)
     assert plain > none
 
 
-class _Bright(nn.Module):
+class _Bright(nn.Module):  # type: ignore[misc]
     """Marks whatever is brighter than half of the tones."""
 
     def forward(self, tones: Tensor) -> Tensor:

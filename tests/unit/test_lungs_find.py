@@ -28,7 +28,7 @@ def test_the_mask_lies_on_the_scan_s_grid() -> None:
     scan = scan_of(hu)
     lungs = find_lungs(scan)
     assert lungs.geometry is scan.geometry
-    assert lungs.method == "training-free"
+    assert lungs.method == "training-free, completed by lungs-small"
     assert lungs.sides_known
     assert ((lungs.labels > 0) == (truth > 0)).mean() > 0.99
     assert not lungs.labels.flags.writeable
@@ -96,7 +96,8 @@ def test_soft_tissue_left_out_at_the_pleura_is_a_warning() -> None:
     plan = Plan(shape=(90, 200, 200), spacing_mm=(3.0, 1.8, 1.8))
     hu, truth = draw(plan)
     hu[plan.ball((20.0, 0.0, -130.0), 50.0) & (truth > 0)] = TISSUE
-    verdicts = {v.check: v for v in find_lungs(scan_of(hu, plan)).verdicts}
+    lungs = find_lungs(scan_of(hu, plan), LungConfig(method="training-free"))
+    verdicts = {v.check: v for v in lungs.verdicts}
     assert verdicts["pleural_opacity"].status is Status.WARNING
     assert "left out of the lungs" in verdicts["pleural_opacity"].done
 

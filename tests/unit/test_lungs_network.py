@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from groundglass.datasets import covid_ct_md_fake
 from groundglass.imaging.distance import distance_mm
+from groundglass.lungs.segment import segment_lungs
 from groundglass.models.card import Task
+from groundglass.phantom import build_chest
 from tests.chests import Plan, draw
 
 torch = pytest.importorskip("torch")
@@ -23,6 +26,11 @@ from groundglass.systems.lungs_network.recipe import (  # noqa: E402
     SCAN,
     LungsConfig,
     LungsRecipe,
+)
+from groundglass.systems.lungs_network.sources import (  # noqa: E402
+    PoolConfig,
+    random_chest,
+    scan_stacks,
 )
 from groundglass.systems.lungs_network.synthesis import (  # noqa: E402
     OpacityConfig,
@@ -149,7 +157,7 @@ def test_a_few_steps_learn_where_air_is() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-class _Undecided(nn.Module):
+class _Undecided(nn.Module):  # type: ignore[misc]
     """Gives every pixel an even chance, which costs log 2 of cross-entropy."""
 
     def forward(self, tones: Tensor) -> Tensor:
@@ -174,6 +182,28 @@ def test_facts_fit_the_network() -> None:
     assert facts.task is Task.LUNGS
     assert facts.preparation.channels == 3
     assert set(facts.thresholds) == set(facts.labels)
+
+
+def test_made_up_chests_differ_and_hold_the_lungs_of_their_plan() -> None:
+    plans = [random_chest(np.random.default_rng(seed)) for seed in range(3)]
+    assert len({plan.right for plan in plans}) == len(plans)
+    for plan in plans:
+        scan = build_chest(plan)
+        found = segment_lungs(scan.hu(), scan.geometry.spacing_mm).labels > 0
+        ml = float(found.sum()) * np.prod(plan.spacing_mm) / 1000
+        assert ml == pytest.approx(plan.lungs_ml, rel=0.04)
+
+
+def test_scans_and_made_up_chests_are_trained_on(tmp_path: Path) -> None:
+    covid_ct_md_fake.write_fake(tmp_path, np.random.default_rng(0))
+    pool = PoolConfig(variants=1, phantoms=0, kept_px=32)
+    scans = scan_stacks(tmp_path, pool, OpacityConfig(), 0)
+    both = scan_stacks(tmp_path, replace(pool, phantoms=1, phantom_variants=1), OpacityConfig(), 0)
+    assert scans is not None
+    assert both is not None
+    assert both.shape[1:] == (4, 32, 32)
+    assert 17 <= len(both) - len(scans) <= 18
+    np.testing.assert_array_equal(both[: len(scans)], scans)
 
 
 def test_without_data_there_are_no_sources(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 class LungConfig:
     """Settings of the lung segmentation; lengths in mm, densities in HU."""
 
-    method: Literal["network", "training-free"] = "training-free"
+    method: Literal["network", "training-free"] = "network"
     """``network``: a small network completes the training-free lungs where opacity is as dense as
     the chest wall; ``training-free``: no network."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.core.results import LEFT, RIGHT
+from groundglass.core.scan import Scan
 from groundglass.datasets.covid_ct_md import read_covid_ct_md
 from groundglass.datasets.per_covid_19 import RatedSlice, read_per_covid_19
 from groundglass.imaging import components
@@ -24,6 +25,7 @@ from groundglass.lungs.body import enclosed_air
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.network_view import PlaneBox, body_box, network_input
 from groundglass.lungs.segment import segment_lungs
+from groundglass.phantom import Chest, Ellipsoid, Lung, build_chest
 from groundglass.readers.read import read_scan
 from groundglass.systems.lungs_network.synthesis import OpacityConfig, add_opacity, vary_organs
 from groundglass.systems.recipes import byte_stack
@@ -48,6 +50,11 @@ class PoolConfig:
     """Patients of COVID-CT-MD that are not trained on, so that others can be measured on them."""
     variants: int = 20
     """Times that every scan is given opacities."""
+    phantoms: int = 8
+    """Made-up chests beside the scans: their lungs keep away from the ribs, and all else in them is
+    as plain as consolidation."""
+    phantom_variants: int = 3
+    """Times that every made-up chest is given opacities."""
     every: int = 4
     """One slice of that many is kept of every variant."""
     neighbours: tuple[int, int] = (1, 4)
@@ -67,7 +74,7 @@ class _Volume:
 
 
 def scan_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int) -> Bytes | None:
-    """Return slices of COVID-CT-MD with their neighbours and lungs; ``None`` without a patient.
+    """Return slices of COVID-CT-MD and of made-up chests with their neighbours and lungs.
 
     Parameters
     ----------
@@ -80,21 +87,47 @@ def scan_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int)
     Returns
     -------
     ndarray
-        (slices, 4, side, side): the slice above, the slice, the slice below, lungs.
+        (slices, 4, side, side): the slice above, the slice, the slice below, lungs. ``None``
+        without a patient.
     """
     made: list[Bytes] = []
     for place, patient in enumerate(read_covid_ct_md(root)):
         if patient.patient not in pool.left_out:
-            volume = _volume(patient.folder)
+            volume = _volume(read_scan(patient.folder))
             for variant in range(pool.variants):
                 generator = np.random.default_rng((seed, place, variant))
                 made += _slices(volume, pool, opacity, generator)
+    for place in range(pool.phantoms if made else 0):
+        generator = np.random.default_rng((seed, 2000, place))
+        volume = _volume(build_chest(random_chest(generator)))
+        for _ in range(pool.phantom_variants):
+            made += _slices(volume, pool, opacity, generator)
     return np.stack(made) if made else None
 
 
-def _volume(folder: Path) -> _Volume:
+def random_chest(generator: np.random.Generator) -> Chest:
+    """Return the plan of a made-up chest without lesions, of another build each time."""
+
+    def lung(side: int) -> Lung:
+        radii = generator.uniform((44, 66, 105), (60, 92, 150))
+        centre = (side * generator.uniform(68, 84), generator.uniform(-8, 8), -13.0)
+        body = Ellipsoid(centre, (float(radii[0]), float(radii[1]), float(radii[2])))
+        return Lung(body, generator.uniform(0.3, 0.85), generator.uniform(1.05, 1.35))
+
+    return Chest(
+        shape=(72, 128, 128),
+        spacing_mm=(4.0, 2.8, 2.8),
+        right=lung(-1),
+        left=lung(1),
+        ground_glass=(),
+        consolidation=(),
+        noise_hu=generator.uniform(2, 25),
+    )
+
+
+def _volume(scan: Scan) -> _Volume:
     """Return a scan and its lungs on the working grid."""
-    config, scan = LungConfig(), read_scan(folder)
+    config = LungConfig()
     spacing = scan.geometry.spacing_mm
     labels = segment_lungs(scan.hu(), spacing, config).labels
     grid = working_grid(scan.shape, spacing, config.grid_mm)
