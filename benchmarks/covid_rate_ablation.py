@@ -146,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows[name]["dice_gain"] = asdict(compare(one, base)) if one is not base else None
     report = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "settings": {key: str(value) for key, value in vars(given).items() if key != "data"},
+        "settings": {
+            key: str(value) for key, value in vars(given).items() if key not in {"data", "out"}
+        },
         "pairs": len(pairs),
         "held_out": len(base),
         "seconds": times,
