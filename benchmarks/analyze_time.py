@@ -33,8 +33,6 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 GROWTH = (0.5, 1.0, 2.0)
 """Numbers of slices, relative to the series."""
-TRAINING_FREE = {"infection_method": "training-free", "cross_check": False}
-"""Settings of an analysis without networks, those of the lungs aside."""
 PHANTOM_SHAPE = (148, 512, 512)
 PHANTOM_SPACING_MM = (2.0, 0.7, 0.7)
 
@@ -179,7 +177,9 @@ def rule(folder: Path, _: float) -> dict[str, Any]:
     """Do the same by training-free rules alone."""
     from groundglass.lungs.config import LungConfig
 
-    return _whole(folder, {**TRAINING_FREE, "lungs": LungConfig(method="training-free")})
+    lungs = LungConfig(method="training-free")
+    settings = {"infection_method": "training-free", "cross_check": False, "lungs": lungs}
+    return _whole(folder, settings)
 
 
 def _whole(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

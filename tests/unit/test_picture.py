@@ -14,8 +14,9 @@ from groundglass.core.geometry import Geometry
 from groundglass.core.results import LungMask
 from groundglass.core.scan import Intensity, Scan
 from groundglass.errors import NoLungsError
+from groundglass.imaging.tone import otsu_threshold
 from groundglass.infection.picture import PictureConfig, PictureResult, segment_picture
-from groundglass.infection.picture_lungs import otsu_threshold, without_frame
+from groundglass.infection.picture_lungs import without_frame
 from groundglass.infection.pictures import find_in_pictures
 from groundglass.metrics import overlap
 
@@ -192,7 +193,7 @@ def test_not_a_number_counts_as_darkest() -> None:
 
 def test_otsu_parts_two_tones() -> None:
     image = np.concatenate([np.full(500, 20.0), np.full(300, 200.0)]).reshape(20, 40)
-    assert 20 < otsu_threshold(image.astype(np.float32)) < 200
+    assert 20 < otsu_threshold(image.astype(np.float32), 256) < 200
 
 
 def test_pictures_become_masks_with_verdicts() -> None:

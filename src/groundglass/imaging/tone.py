@@ -62,6 +62,12 @@ def otsu_bin(counts: NDArray[np.float64]) -> int:
     return int(np.argmax(between))
 
 
+def otsu_threshold(values: NDArray[Any], bins: int) -> float:
+    """Return the value that parts values into two classes of the least variance (Otsu, 1979)."""
+    counts, edges = np.histogram(values, bins)
+    return float(edges[otsu_bin(counts.astype(np.float64)) + 1])
+
+
 def resized(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a slice at another size, linearly, averaging where it shrinks.
 

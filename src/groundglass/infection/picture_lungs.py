@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from groundglass.imaging.planar import depth_inside, disk_closing, fill_small_holes
+from groundglass.imaging.tone import otsu_threshold
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -94,7 +95,7 @@ def find_picture_lungs(
     low, high = float(grey.min()), float(grey.max())
     if high <= low or min(grey.shape) < 16:
         return None
-    cut = otsu_threshold(grey)
+    cut = otsu_threshold(grey, BINS)
     dark = ndimage.gaussian_filter(grey, 1) < cut
     apart = ndimage.binary_opening(dark, iterations=_turns(dark, config)) if opened else dark
     first = _lung_objects(np.asarray(apart), config)
@@ -130,17 +131,6 @@ def without_frame(grey: Float32) -> tuple[slice, slice]:
         stop = int(np.argmin(np.append(plain[::-1][:most], False)))
         found.append(slice(start, len(lines) - stop))
     return found[0], found[1]
-
-
-def otsu_threshold(grey: Float32) -> float:
-    """Return the tone that parts a picture into two classes of the least variance (Otsu, 1979)."""
-    counts, edges = np.histogram(grey, BINS)
-    tones = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)[:-1].astype(np.float64)
-    mass = np.cumsum(counts * tones)
-    above = grey.size - below
-    between = (mass[-1] * below / grey.size - mass[:-1]) ** 2 / np.maximum(below * above, 1)
-    return float(edges[1:][int(np.argmax(between))])
 
 
 def _lung_objects(dark: Mask, config: PictureLungConfig) -> Mask:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from groundglass.imaging import components, morphology
 from groundglass.imaging.resample import WorkingGrid
+from groundglass.imaging.tone import otsu_threshold
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.effusion import tissue_mean
 
@@ -50,15 +51,13 @@ def find_organs(
     least = SMALLEST_ML / grid.voxel_ml
     objects, counts = components.label(dense)
     boxes = components.boxes_of(objects, margin=(1, 1, 1))
-    for number in np.flatnonzero(counts > 2 * least):
-        if not number:
-            continue
+    for number in np.flatnonzero(counts[1:] > 2 * least) + 1:
         box = boxes[number - 1]
         denser = _denser(hu[box], objects[box] == number, grid, config)
         parts, sizes = components.label(denser)
-        for part in np.flatnonzero(sizes > least):
+        for part in np.flatnonzero(sizes[1:] > least) + 1:
             one = parts == part
-            if part and morphology.contact(one, lungs[box]) < config.network_contact:
+            if morphology.contact(one, lungs[box]) < config.network_contact:
                 organs[box] |= one
     return organs
 
@@ -67,24 +66,10 @@ def _denser(hu: NDArray[Any], one: Mask, grid: WorkingGrid, config: LungConfig) 
     """Return the denser part of an object of two densities, nothing of one density."""
     mean = tissue_mean(hu, one, grid)
     values = mean[one]
-    cut = _best_cut(values)
+    cut = otsu_threshold(np.clip(values, *np.percentile(values, (1, 99))), LEVELS)
     above = values > cut
     if (~above).sum() * grid.voxel_ml < SMALLEST_ML or not above.any():
         return np.zeros_like(one)
     thinner, denser = (float(np.median(values[part])) for part in (~above, above))
     told = thinner > config.fluid_hu[1] and denser - thinner >= config.organ_gap_hu
     return one & (mean > cut) if told else np.zeros_like(one)
-
-
-def _best_cut(values: NDArray[np.floating]) -> float:
-    """Return the density that parts values into two classes best (Otsu 1979)."""
-    low, high = np.percentile(values, (1, 99))
-    if not high > low:
-        return float(high)
-    counts, edges = np.histogram(np.clip(values, low, high), LEVELS)
-    middles = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)[:-1]
-    sums = np.cumsum(counts * middles)
-    above = counts.sum() - below
-    apart = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
-    return float(edges[1:-1][np.argmax(below * above * apart**2)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,19 +103,39 @@ def network_maps(
     ndarray
         (slices, labels, rows, columns) in 0..1.
     """
-    axes = [FLIPS[view] for view in (views or model.card.preparation.views)]
-    stack = images[:, None]
+    return over_views(model.run, images[:, None], views or model.card.preparation.views, batch)
+
+
+def over_views(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    stack: NDArray[np.float32],
+    views: Sequence[str],
+    batch: int = 4,
+) -> NDArray[np.float32]:
+    """Return the mean of a network's maps over views, each map turned back.
+
+    Parameters
+    ----------
+    run : callable
+        Takes and returns (slices, channels, rows, columns).
+    stack : ndarray
+        (slices, channels, rows, columns), at least one slice.
+    views : sequence of str
+        Names of at least one view.
+    batch : int
+        Most pictures in one call.
+    """
     total: NDArray[np.float32] | None = None
-    for turned in axes:
+    for turned in (_of_stack(FLIPS[view]) for view in views):
         answers = np.concatenate(
             [
-                np.flip(model.run(np.flip(part, _of_stack(turned))), _of_stack(turned))
+                np.flip(run(np.flip(part, turned)), turned)
                 for part in np.array_split(stack, -(-len(stack) // batch))
             ]
         )
         total = answers if total is None else total + answers
     assert total is not None
-    return np.asarray(total / len(axes), np.float32)
+    return np.asarray(total / len(views), np.float32)
 
 
 def _of_stack(axes: tuple[int, ...]) -> tuple[int, ...]:

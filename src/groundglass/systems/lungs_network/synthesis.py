@@ -92,6 +92,10 @@ class _Lung:
         axes = [np.arange(count, dtype=np.float32) * np.float32(mm) for count, mm in lengths]
         return axes[0][:, None, None], axes[1][:, None], axes[2]
 
+    def smooth(self, mm: float, generator: np.random.Generator) -> Floats:
+        """Return smooth noise of mean 0 and standard deviation 1."""
+        return _smooth(self.mask.shape, self.spacing_mm, mm, generator)
+
 
 @dataclass(frozen=True, eq=False)
 class _Opacity:
@@ -197,9 +201,7 @@ def _ball(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) ->
         ((axis - place) / (radius * long)) ** 2
         for axis, place, long in zip(lung.places(), centre, stretch, strict=True)
     )
-    rough = generator.uniform(0, 0.3) * _smooth(
-        lung.mask.shape, lung.spacing_mm, max(0.3 * radius, 4.0), generator
-    )
+    rough = generator.uniform(0, 0.3) * lung.smooth(max(0.3 * radius, 4.0), generator)
     return np.asarray(np.sqrt(square) + rough < 1)
 
 
@@ -213,16 +215,14 @@ def _lobe(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) ->
         normal = generator.standard_normal(3) * (1.0, 1.0, 0.6)
         normal /= np.linalg.norm(normal)
         height = sum(a * n for a, n in zip(lung.places(), normal, strict=True))
-        height = height + generator.uniform(0, 8) * _smooth(
-            lung.mask.shape, lung.spacing_mm, 25.0, generator
-        )
+        height = height + generator.uniform(0, 8) * lung.smooth(25.0, generator)
         inside &= height > np.quantile(height[lung.mask], 1 - share ** (1 / planes))
     return inside
 
 
 def _confluent(lung: _Lung, config: OpacityConfig, generator: np.random.Generator) -> Mask:
     """Return patches, more of them at the back and along the chest wall."""
-    field = 1.2 * _smooth(lung.mask.shape, lung.spacing_mm, generator.uniform(8, 22), generator)
+    field = 1.2 * lung.smooth(generator.uniform(8, 22), generator)
     field -= generator.uniform(0, 0.05) * lung.depth
     back = lung.places()[1]
     field = field + generator.uniform(-0.2, 1.2) * (back / max(float(back.max()), 1.0) - 0.5) * 2
@@ -264,9 +264,7 @@ def _lay(  # noqa: PLR0913, PLR0917 - a picture, its truth, and what to lay into
         edge / mm if count > 1 else 0 for mm, count in zip(lung.spacing_mm, hu.shape, strict=True)
     ]
     weight = ndimage.gaussian_filter(opacity.inside.astype(np.float32), sigma)
-    target = opacity.hu + generator.uniform(*config.texture_hu) * _smooth(
-        lung.mask.shape, lung.spacing_mm, 4.0, generator
-    )
+    target = opacity.hu + generator.uniform(*config.texture_hu) * lung.smooth(4.0, generator)
     target += generator.uniform(*config.noise_hu) * generator.standard_normal(hu.shape)
     if opacity.airways:
         weight = np.where(_airways(hu, lung), weight * 0.2, weight)

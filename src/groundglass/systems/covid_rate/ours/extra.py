@@ -16,7 +16,8 @@ from groundglass.datasets.per_covid_19 import read_per_covid_19
 from groundglass.imaging.tone import BRIGHTEST, SOFT_TISSUE, align_hu, resized
 from groundglass.infection.picture import PictureConfig
 from groundglass.infection.picture_lungs import find_picture_lungs
-from groundglass.lungs.find import LungConfig, find_lungs
+from groundglass.lungs.config import LungConfig
+from groundglass.lungs.find import find_lungs
 from groundglass.readers.read import read_scan
 from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig, add_lesions
 from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig, mask_from_percent

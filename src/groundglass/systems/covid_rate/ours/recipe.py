@@ -23,7 +23,7 @@ from groundglass.datasets.slices import Slice, SliceItem
 from groundglass.imaging.tone import align_hu, align_picture, resized
 from groundglass.models.card import Preparation, Task
 from groundglass.systems.batches import draw, validation_dice
-from groundglass.systems.covid_rate.method import prepared
+from groundglass.systems.covid_rate.method import over_views, prepared
 from groundglass.systems.covid_rate.ours import extra
 from groundglass.systems.covid_rate.ours.augment import AugmentConfig, augment
 from groundglass.systems.covid_rate.ours.network import (
@@ -38,8 +38,6 @@ from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yard
 
 PSEUDO = "enhancement"
 SCALE = (200.0, 255.0, 255.0)
-MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
-"""Axes along which a picture is mirrored before the network marks it."""
 CLOSE = AugmentConfig(zoom=(0.75, 1.6), rotation_degrees=20.0, elastic=0.035, cutout=0.08)
 NEAR = AugmentConfig(zoom=(0.75, 1.5), rotation_degrees=20.0, elastic=0.035, cutout=0.08, gamma=0.3)
 
@@ -262,17 +260,18 @@ class OursRecipe:
         return stacks
 
     def _answer(self, network: nn.Module) -> extra.Predict:
-        """Return the network's probability of infection for one tone map, the mean of 4 views."""
-        side = (self.config.answer_px, self.config.answer_px)
+        """Return the network's probability of infection for one tone map, over the card's views."""
+        preparation = self.facts.preparation
 
         @torch.inference_mode()
-        def answer(tones: NDArray[np.float32]) -> NDArray[np.float32]:
+        def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
             network.eval()
-            image = torch.tensor(resized(tones, side))[None, None]
-            views = torch.cat([image.flip(axes) for axes in MIRRORS])
-            found = torch.sigmoid(network(views)[:, :1])
-            back = [one.flip(axes) for one, axes in zip(found.split(1), MIRRORS, strict=True)]
-            return resized(torch.cat(back).mean((0, 1)).numpy(), (len(tones), tones.shape[1]))
+            return torch.sigmoid(network(torch.from_numpy(part.copy()))).numpy()
+
+        def answer(tones: NDArray[np.float32]) -> NDArray[np.float32]:
+            image = resized(tones, preparation.size)[None, None]
+            found = over_views(run, image, preparation.views)[0, 0]
+            return resized(found, (len(tones), tones.shape[1]))
 
         return answer
 
