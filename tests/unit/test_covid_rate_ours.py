@@ -90,7 +90,8 @@ def test_made_up_lesions_lie_in_healthy_lungs(root: Path) -> None:
     assert not made[:, 1][~lungs].any()
     assert not (made[:, 2] & ~made[:, 1]).any()
     assert made[:, 1].any()
-    np.testing.assert_array_equal(made, extra.synthetic_stacks(slices, 2, SyntheticConfig(), 0))
+    again = extra.synthetic_stacks.__wrapped__(slices, 2, SyntheticConfig(), 0)
+    np.testing.assert_array_equal(made, again)
     assert not extra.negative_stacks(slices)[:, 1:].any()
 
 

@@ -88,8 +88,9 @@ def negative_stacks(slices: Sequence[HealthySlice]) -> Bytes:
     return np.stack([_stack(one.hu, one.lungs & False, one.lungs & False) for one in slices])
 
 
+@lru_cache(maxsize=1)
 def synthetic_stacks(
-    slices: Sequence[HealthySlice], repeats: int, config: SyntheticConfig, seed: int
+    slices: tuple[HealthySlice, ...], repeats: int, config: SyntheticConfig, seed: int
 ) -> Bytes | None:
     """Return stacks of healthy slices with made-up lesions; ``None`` without enough lung."""
     generator = np.random.default_rng(seed)

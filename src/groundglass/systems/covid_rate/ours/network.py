@@ -146,7 +146,7 @@ class PixelHead(nn.Module):
         self.scales = nn.ModuleList(
             nn.Conv2d(count, first, 1, bias=index == 0) for index, count in enumerate(inputs)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout2d(config.dropout)
         self.hidden = nn.Conv2d(first, second, 1)
         self.last = nn.Conv2d(second, 2, 1)
         nn.init.constant_(self.last.bias, -2.0)

@@ -83,12 +83,12 @@ class OursConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the network."""
     stages: tuple[StageConfig, ...] = (
-        StageConfig("broad", 2000, 3e-3, BROAD, batch=16),
-        StageConfig("weak", 1000, 2.5e-3, WEAK_FIRST, batch=16),
-        StageConfig("weaker", 1500, 2e-3, WEAK, augment=CLOSE),
+        StageConfig("broad", 3000, 3e-3, BROAD, batch=16),
+        StageConfig("weak", 1800, 2.5e-3, WEAK_FIRST, batch=16),
+        StageConfig("weaker", 2800, 2e-3, WEAK, augment=CLOSE),
         StageConfig(
             "doctors",
-            1000,
+            800,
             1.5e-3,
             DOCTORS,
             224,
