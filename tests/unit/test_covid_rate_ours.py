@@ -9,8 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor, nn  # noqa: E402
-
 from groundglass.datasets import (  # noqa: E402
     covid_ct_md_fake,
     covid_semiseg,
@@ -161,29 +159,6 @@ def test_the_last_stage_weighs_doctors_most_and_wants_sharp_maps(tmp_path: Path)
     )
     assert sharp - none == pytest.approx(3 * (plain - none), rel=1e-4)
     assert plain > none
-
-
-class _Bright(nn.Module):  # type: ignore[misc]
-    """Marks whatever is brighter than half of the tones."""
-
-    def forward(self, tones: Tensor) -> Tensor:
-        return ((tones - 0.5) * 200).expand(-1, 2, -1, -1)
-
-
-def test_a_later_stage_marks_slices_by_the_network_so_far(tmp_path: Path) -> None:
-    covid_semiseg.write_fake(tmp_path, np.random.default_rng(0))
-    items = open_slices(tmp_path, ["train", "pseudo"]).items
-    stage = StageConfig("student", 1, 1e-3, {"doctor": 0.5, "relabelled": 0.5}, 32, 2)
-    recipe = OursRecipe(OursConfig(network=tiny(), stages=(stage,), kept_px=64, answer_px=64))
-    doctor, relabelled = recipe.sources(0, TrainingData(items), _Bright())
-    assert (doctor.name, relabelled.name) == ("doctor", "relabelled")
-    assert len(relabelled.stacks) == sum(item.annotator == "network" for item in items)
-    assert relabelled.weights == (1.0, 0.0)
-    stacks = np.asarray(relabelled.stacks)
-    bright = stacks[:, 0] / 200 >= 0.5
-    np.testing.assert_array_equal(stacks[:, 1] > 0, bright)
-    assert bright.any()
-    assert not stacks[:, 2].any()
 
 
 def test_augmented_masks_follow_their_tones() -> None:

@@ -30,6 +30,7 @@ class Knowing:
     wider_px: int = 0
     name: str = "knowing"
     size: tuple[int, int] = (160, 160)
+    slices: int = 3
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         tones = batch[:, 1]
@@ -145,11 +146,16 @@ def test_the_input_holds_the_body_s_box_and_ends_repeat() -> None:
     walls[5, 0, 0] = 4
     box = body_box(walls)
     assert box == (slice(20, 80), slice(10, 90))
-    tones = network_input(hu, 0, box, 2, (32, 48))
+    tones = network_input(hu, 0, box, 2, (32, 48), 3)
     assert tones.shape == (3, 32, 48)
     assert tones[0] == pytest.approx(0.0)
     assert np.array_equal(tones[0], tones[1])
     assert tones[2] == pytest.approx(0.85, abs=1e-5)
+    hu[8] = 40
+    wide = network_input(hu, 0, box, 2, (32, 48), 5)
+    assert np.array_equal(wide[[1, 2, 3]], tones)
+    assert np.array_equal(wide[0], tones[0])
+    assert wide[4] == pytest.approx(0.85, abs=1e-5)
 
 
 def scan_with_lesion() -> Scan:

@@ -22,7 +22,6 @@ from torch import Tensor, nn  # noqa: E402
 from groundglass.systems.lungs_network.network import LungNetwork  # noqa: E402
 from groundglass.systems.lungs_network.recipe import (  # noqa: E402
     PICTURE,
-    SCALE,
     SCAN,
     LungsConfig,
     LungsRecipe,
@@ -40,6 +39,7 @@ from groundglass.systems.lungs_network.synthesis import (  # noqa: E402
 from groundglass.systems.recipes import Source, TrainingData  # noqa: E402
 
 PLAN = Plan(shape=(40, 64, 64), spacing_mm=(6.0, 6.0, 6.0))
+MAPS = LungsConfig().network.slices
 BALLS, LOBES, HAZE, FLUID = np.eye(4)
 
 
@@ -110,8 +110,9 @@ def sources() -> list[Source]:
     """Return both sources, made of a plain chest."""
     hu, truth = draw(PLAN)
     tones = np.clip((hu[10:30] + 1000) * (0.85 / 1040) * 200, 0, 255).astype(np.uint8)
-    stacks = np.stack([tones, tones, tones, (truth[10:30] > 0) * np.uint8(255)], 1)
-    return [Source(SCAN, stacks, 0.75, SCALE), Source(PICTURE, stacks, 0.25, SCALE)]
+    stacks = np.stack([*[tones] * MAPS, (truth[10:30] > 0) * np.uint8(255)], 1)
+    scale = (200.0,) * MAPS + (255.0,)
+    return [Source(SCAN, stacks, 0.75, scale), Source(PICTURE, stacks, 0.25, scale)]
 
 
 def test_the_shipped_network_is_small() -> None:
@@ -119,17 +120,17 @@ def test_the_shipped_network_is_small() -> None:
     assert isinstance(network, LungNetwork)
     assert sum(one.numel() for one in network.parameters()) < 600_000
     with torch.inference_mode():
-        assert network.eval()(torch.zeros(2, 3, 160, 160)).shape == (2, 1, 160, 160)
+        assert network.eval()(torch.zeros(2, MAPS, 160, 160)).shape == (2, 1, 160, 160)
 
 
 def test_a_batch_depends_on_its_generator_alone_and_pictures_repeat_their_slice() -> None:
     recipe, made = LungsRecipe(LungsConfig(side_px=64)), sources()
     first, again = (recipe.batch(0, made, 8, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(first["image"], again["image"])
-    assert first["image"].shape == (8, 3, 64, 64)
+    assert first["image"].shape == (8, MAPS, 64, 64)
     assert first["mask"].shape == (8, 1, 64, 64)
-    assert torch.equal(first["image"][:3, 0], first["image"][:3, 2])
-    assert not torch.equal(first["image"][3:, 0], first["image"][3:, 2])
+    assert torch.equal(first["image"][:3, 0], first["image"][:3, -1])
+    assert not torch.equal(first["image"][3:, 0], first["image"][3:, -1])
     assert 0 < float(first["mask"].mean()) < 1
 
 
@@ -180,7 +181,7 @@ def test_dense_pixels_near_lung_weigh_more(tone: float, dense: bool) -> None:
 def test_facts_fit_the_network() -> None:
     facts = LungsRecipe().facts
     assert facts.task is Task.LUNGS
-    assert facts.preparation.channels == 3
+    assert facts.preparation.channels == MAPS
     assert set(facts.thresholds) == set(facts.labels)
 
 
@@ -197,11 +198,13 @@ def test_made_up_chests_differ_and_hold_the_lungs_of_their_plan() -> None:
 def test_scans_and_made_up_chests_are_trained_on(tmp_path: Path) -> None:
     covid_ct_md_fake.write_fake(tmp_path, np.random.default_rng(0))
     pool = PoolConfig(variants=1, phantoms=0, kept_px=32)
-    scans = scan_stacks(tmp_path, pool, OpacityConfig(), 0)
-    both = scan_stacks(tmp_path, replace(pool, phantoms=1, phantom_variants=1), OpacityConfig(), 0)
+    scans = scan_stacks(tmp_path, pool, OpacityConfig(), 0, MAPS)
+    both = scan_stacks(
+        tmp_path, replace(pool, phantoms=1, phantom_variants=1), OpacityConfig(), 0, MAPS
+    )
     assert scans is not None
     assert both is not None
-    assert both.shape[1:] == (4, 32, 32)
+    assert both.shape[1:] == (MAPS + 1, 32, 32)
     assert 17 <= len(both) - len(scans) <= 18
     np.testing.assert_array_equal(both[: len(scans)], scans)
 

@@ -51,8 +51,12 @@ class LungMap(Protocol):
     def size(self) -> tuple[int, int]:
         """Rows and columns of its input."""
 
+    @property
+    def slices(self) -> int:
+        """Tone maps of its input: the slice and its neighbours."""
+
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of lung, (slices, rows, columns), for (slices, 3, ...) tones."""
+        """Return the probability of lung, (slices, rows, columns), for (slices, maps, ...)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,8 @@ def _certainty(
     found = np.zeros((len(hu), *shape), np.uint8)
     for start in range(0, chosen.size, BATCH):
         some = chosen[start : start + BATCH]
-        answers = network(np.stack([network_input(hu, i, box, aside, network.size) for i in some]))
+        views = [network_input(hu, i, box, aside, network.size, network.slices) for i in some]
+        answers = network(np.stack(views))
         for index, answer in zip(some, answers, strict=True):
             found[index] = np.clip(np.rint(resized(answer, shape) * 255), 0, 255)
     for low, high in pairwise(chosen):

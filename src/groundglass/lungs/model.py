@@ -26,6 +26,7 @@ class LungModel:
         self._model = model
         self.name = model.card.name
         self.size = model.card.preparation.size
+        self.slices = model.card.preparation.channels
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability of lung, shape (slices, rows, columns)."""

@@ -1,6 +1,7 @@
 """What the lung network sees of a volume, and its answers back on the working grid.
 
-A slice is cut to the box of the body and put beside its neighbours about 5 mm above and below.
+A slice is cut to the box of the body and put beside its neighbours about 5 mm above and below, and
+for a network of five planes those four times as far away too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ PlaneBox = tuple[slice, slice]
 NEIGHBOUR_MM = 5.0
 """Wanted distance of the neighbours; where slices are farther apart than twice this, the slice
 itself stands for them."""
+PLACES = {1: (0,), 3: (-1, 0, 1), 5: (-4, -1, 0, 1, 4)}
+"""Where the slices of an input lie, in steps from the slice itself, by their number."""
 WALLS_OF_BODY = 3
 """Directions of four in which a voxel of the body meets tissue."""
 LEAST_PROFILE = 0.02
@@ -48,10 +51,15 @@ def neighbour_step(slice_mm: float) -> int:
     return 0 if slice_mm > 2 * NEIGHBOUR_MM else max(1, round(NEIGHBOUR_MM / slice_mm))
 
 
-def network_input(
-    hu: NDArray[Any], index: int, box: PlaneBox, step: int, size: tuple[int, int]
+def network_input(  # noqa: PLR0913, PLR0917 - a slice, where it lies, and what is wanted
+    hu: NDArray[Any],
+    index: int,
+    box: PlaneBox,
+    step: int,
+    size: tuple[int, int],
+    slices: int,
 ) -> Floats:
-    """Return the tone maps of a slice and its neighbours, shape (3, rows, columns) of the network.
+    """Return the tone maps of a slice and its neighbours, (slices, rows, columns) of the network.
 
     Beyond the ends of the volume the last slice stands for its neighbour.
 
@@ -66,7 +74,9 @@ def network_input(
         How many slices away the neighbours lie.
     size : tuple of int
         Rows and columns of the network's input.
+    slices : int
+        How many the network reads: 1, 3 or 5.
     """
-    chosen = np.clip((index - step, index, index + step), 0, len(hu) - 1)
+    chosen = np.clip(index + step * np.array(PLACES[slices]), 0, len(hu) - 1)
     maps = {int(one): resized(align_hu(hu[one][box]), size) for one in chosen}
     return np.stack([maps[int(one)] for one in chosen])

@@ -19,8 +19,8 @@ SOFT_WINDOW = 8.0
 class NetworkConfig:
     """Widths of the lung network."""
 
-    slices: int = 3
-    """Tone maps of the input: the slice, and its neighbours above and below."""
+    slices: int = 5
+    """Tone maps of the input: the slice, and its neighbours above and below, near and far."""
     widths: tuple[int, ...] = (16, 24, 40, 64, 96)
     """Channels of the encoder stages, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input size."""
     decoder_widths: tuple[int, ...] = (64, 40, 24, 16)
@@ -93,8 +93,8 @@ class LungNetwork(nn.Module):
         Parameters
         ----------
         tones : Tensor
-            (slices, 3, rows, columns): above, the slice itself, below; rows and columns are
-            multiples of 32.
+            (slices, maps, rows, columns): from above to below, the slice itself in the middle;
+            rows and columns are multiples of 32.
         """
         middle = tones[:, tones.shape[1] // 2, None]
         soft = ((middle - SOFT_TISSUE) * SOFT_WINDOW).clamp(-1, 1)

@@ -24,11 +24,11 @@ from groundglass.systems.lungs_network import sources
 from groundglass.systems.lungs_network.network import LungNetwork, NetworkConfig, WithSigmoid
 from groundglass.systems.lungs_network.sources import PoolConfig
 from groundglass.systems.lungs_network.synthesis import OpacityConfig
+from groundglass.systems.optimisers import Muon
 from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick
 
 SCAN, PICTURE = "scans", "pictures"
-SCALE = (200.0, 200.0, 200.0, 255.0)
 CALIBRATED = AugmentConfig(
     quarter_turns=0.0,
     rotation_degrees=15.0,
@@ -79,8 +79,10 @@ class LungsConfig:
     """Highest learning rate."""
     warm_up_steps: int = 60
     """Steps in which the learning rate rises."""
+    kernel_rate: float = 2.0
+    """Learning rate of kernels, times the other."""
     weight_decay: float = 0.03
-    """Decoupled weight decay of AdamW."""
+    """Decoupled weight decay."""
     average_decay: float = 0.998
     """Decay of the running average of the weights."""
     dense_tone: float = 0.5
@@ -123,7 +125,7 @@ class LungsRecipe:
         return Facts(
             task=Task.LUNGS,
             summary="Lungs of slices and pictures, opacity as dense as the chest wall included.",
-            architecture="residual U-Net of a slice and its two neighbours",
+            architecture="residual U-Net of a slice and its neighbours",
             labels=("lung",),
             thresholds={"lung": self.config.threshold},
             preparation=Preparation(size=(side, side), channels=self.config.network.slices),
@@ -167,14 +169,15 @@ class LungsRecipe:
             SCAN: (VOLUMES, sources.scan_stacks, 1 - self.config.pictures),
             PICTURE: (RATED, sources.picture_stacks, self.config.pictures),
         }
-        found = []
+        found, pool, maps = [], self.config.pool, self.config.network.slices
         for name, (folder, make, share) in makers.items():
             root = sibling(data.root, folder)
             stacks = None
             if root is not None:
-                stacks = make(root, self.config.pool, self.config.opacity, data.seed)
+                stacks = make(root, pool, self.config.opacity, data.seed, maps)
             if stacks is not None:
-                found.append(Source(name, stacks, share, SCALE))
+                scale = (200.0,) * maps + (255.0,)
+                found.append(Source(name, stacks, share, scale))
         return found
 
     def finish(self, network: nn.Module, data: TrainingData) -> None:
@@ -231,11 +234,10 @@ class LungsRecipe:
     def optimiser(
         self, stage: Stage, network: nn.Module
     ) -> tuple[Optimizer, Callable[[int], float]]:
-        """Return AdamW with warm-up, then half a cosine down to a hundredth."""
+        """Return Muon with warm-up, then half a cosine down to a hundredth."""
         config = self.config
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        rate = config.learning_rate
+        optimiser = Muon(network, rate, config.weight_decay, config.kernel_rate * rate)
         return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.01)
 
 

@@ -58,7 +58,7 @@ class PoolConfig:
     every: int = 4
     """One slice of that many is kept of every variant."""
     neighbours: tuple[int, int] = (1, 4)
-    """Range of steps to the neighbouring slices."""
+    """Range of steps to the nearest neighbouring slices."""
     pictures_of_subject: int = 12
     """Most pictures of one subject of Per-COVID-19."""
     kept_px: int = 184
@@ -73,7 +73,9 @@ class _Volume:
     box: PlaneBox
 
 
-def scan_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int) -> Bytes | None:
+def scan_stacks(
+    root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int, maps: int
+) -> Bytes | None:
     """Return slices of COVID-CT-MD and of made-up chests with their neighbours and lungs.
 
     Parameters
@@ -83,12 +85,14 @@ def scan_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int)
     pool : PoolConfig
     opacity : OpacityConfig
     seed : int
+    maps : int
+        Tone maps of an input.
 
     Returns
     -------
     ndarray
-        (slices, 4, side, side): the slice above, the slice, the slice below, lungs. ``None``
-        without a patient.
+        (slices, maps + 1, side, side): the slice among its neighbours from above to below, lungs.
+        ``None`` without a patient.
     """
     made: list[Bytes] = []
     for place, patient in enumerate(read_covid_ct_md(root)):
@@ -96,12 +100,12 @@ def scan_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int)
             volume = _volume(read_scan(patient.folder))
             for variant in range(pool.variants):
                 generator = np.random.default_rng((seed, place, variant))
-                made += _slices(volume, pool, opacity, generator)
+                made += _slices(volume, pool, opacity, generator, maps)
     for place in range(pool.phantoms if made else 0):
         generator = np.random.default_rng((seed, 2000, place))
         volume = _volume(build_chest(random_chest(generator)))
         for _ in range(pool.phantom_variants):
-            made += _slices(volume, pool, opacity, generator)
+            made += _slices(volume, pool, opacity, generator, maps)
     return np.stack(made) if made else None
 
 
@@ -140,7 +144,11 @@ def _volume(scan: Scan) -> _Volume:
 
 
 def _slices(
-    volume: _Volume, pool: PoolConfig, opacity: OpacityConfig, generator: np.random.Generator
+    volume: _Volume,
+    pool: PoolConfig,
+    opacity: OpacityConfig,
+    generator: np.random.Generator,
+    maps: int,
 ) -> Iterator[Bytes]:
     hu = volume.hu.astype(np.float32)
     vary_organs(hu, volume.lungs, volume.spacing_mm, opacity, generator)
@@ -148,12 +156,14 @@ def _slices(
     size = (pool.kept_px, pool.kept_px)
     for index in range(int(generator.integers(pool.every)), len(hu), pool.every):
         step = int(generator.integers(pool.neighbours[0], pool.neighbours[1] + 1))
-        tones = network_input(hu, index, volume.box, step, size)
+        tones = network_input(hu, index, volume.box, step, size, maps)
         lung = resized((volume.lungs[index][volume.box] > 0).astype(np.float32), size)
         yield _bytes(tones, lung)
 
 
-def picture_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int) -> Bytes | None:
+def picture_stacks(
+    root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: int, maps: int
+) -> Bytes | None:
     """Return pictures of Per-COVID-19 with opacities, whose lung mask can be trusted.
 
     The picture stands for its neighbours. ``None`` where no mask can be trusted.
@@ -165,11 +175,13 @@ def picture_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: i
     pool : PoolConfig
     opacity : OpacityConfig
     seed : int
+    maps : int
+        Tone maps of an input.
 
     Returns
     -------
     ndarray
-        (pictures, 4, side, side).
+        (pictures, maps + 1, side, side).
     """
     made: list[Bytes] = []
     size = (pool.kept_px, pool.kept_px)
@@ -183,8 +195,8 @@ def picture_stacks(root: Path, pool: PoolConfig, opacity: OpacityConfig, seed: i
         lungs = components.label(found.mask[None])[0].astype(np.uint8)
         density = found.density_hu[None]
         hu = add_opacity(density, lungs, (5.0, pixel_mm, pixel_mm), opacity, generator)
-        tones = resized(align_hu(hu[0]), size)
-        made.append(_bytes(np.stack([tones] * 3), resized(found.mask.astype(np.float32), size)))
+        tones = [resized(align_hu(hu[0]), size)] * maps
+        made.append(_bytes(np.stack(tones), resized(found.mask.astype(np.float32), size)))
     return np.stack(made) if made else None
 
 

@@ -33,6 +33,7 @@ from groundglass.systems.covid_rate.ours.network import (
 )
 from groundglass.systems.covid_rate.ours.synthetic import SyntheticConfig
 from groundglass.systems.covid_rate.ours.weak import WeakMaskConfig
+from groundglass.systems.optimisers import Muon
 from groundglass.systems.picture_recipe import half_cosine
 from groundglass.systems.recipes import Facts, Source, Stage, TrainingData, Yardstick, byte_stack
 
@@ -54,8 +55,7 @@ class StageConfig:
     """Highest learning rate."""
     shares: Mapping[str, float]
     """How often slices are drawn, by origin: ``doctor``, ``network``, ``synthetic``, ``normal``,
-    ``unhurt`` (read as 0 %), ``rated`` (masks from the network so far and the percentage),
-    ``relabelled`` (those of ``network`` with masks from the network so far)."""
+    ``unhurt`` (read as 0 %), ``rated`` (masks from the network so far and the percentage)."""
     side_px: int = 192
     """Height and width of training slices."""
     batch: int = 12
@@ -114,8 +114,10 @@ class OursConfig:
     """Steps of one epoch of an enhancement."""
     warm_up_steps: int = 60
     """Steps in which the learning rate rises."""
+    kernel_rate: float = 2.0
+    """Learning rate of kernels, times that of their stage."""
     weight_decay: float = 0.03
-    """Decoupled weight decay of AdamW."""
+    """Decoupled weight decay."""
     coarse_weight: float = 0.3
     """Weight of the loss at a quarter of the size."""
     consolidation_weight: float = 0.5
@@ -241,23 +243,12 @@ class OursRecipe:
                 yield "synthetic", made, weight
             if "normal" in wanted and healthy:
                 yield "normal", extra.negative_stacks(healthy), weight
-        others = [item for item in data.items if item.annotator == "network"]
-        if "relabelled" in wanted and others:
-            yield "relabelled", self._relabelled(others, network), 0.0
         if wanted & {"rated", "unhurt"}:
             rated = extra.rated_stacks(data.root, config.kept_px)
             if rated is not None and "unhurt" in wanted:
                 yield "unhurt", extra.unhurt_stacks(rated), weight
             if rated is not None and "rated" in wanted:
                 yield "rated", extra.weak_stacks(rated, self._answer(network), config.weak), 0.0
-
-    def _relabelled(self, items: Sequence[SliceItem], network: nn.Module) -> NDArray[np.uint8]:
-        """Return stacks with the masks of the network so far; consolidation is no label."""
-        answer, stacks = self._answer(network), np.stack([self._stack(i.read()) for i in items])
-        for stack in stacks:
-            mask = answer((stack[0] / SCALE[0]).astype(np.float32)) >= self.config.threshold
-            stack[1:] = mask * np.uint8(255), mask & False
-        return stacks
 
     def _answer(self, network: nn.Module) -> extra.Predict:
         """Return the network's probability of infection for one tone map, over the card's views."""
@@ -314,12 +305,10 @@ class OursRecipe:
     def optimiser(
         self, stage: Stage, network: nn.Module
     ) -> tuple[Optimizer, Callable[[int], float]]:
-        """Return AdamW with warm-up, then half a cosine down to a hundredth."""
+        """Return Muon with warm-up, then half a cosine down to a hundredth."""
         config = self.config
         rate = next(one.learning_rate for one in config.stages if one.name == stage.name)
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=rate, weight_decay=config.weight_decay
-        )
+        optimiser = Muon(network, rate, config.weight_decay, config.kernel_rate * rate)
         return optimiser, lambda step: half_cosine(step, stage.steps, config.warm_up_steps, 0.01)
 
 
