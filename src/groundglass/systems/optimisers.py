@@ -45,9 +45,9 @@ class Muon(AdamW):
         kernel_rate: float | None = None,
         momentum: float = 0.95,
     ) -> None:
-        kernels, others = [], []
-        for one in network.parameters():
-            (kernels if one.ndim == 4 and len(one) >= LEAST_OUTPUTS else others).append(one)
+        every = list(network.parameters())
+        kernels = [one for one in every if one.ndim == 4 and len(one) >= LEAST_OUTPUTS]
+        others = [one for one in every if one.ndim != 4 or len(one) < LEAST_OUTPUTS]
         rate = learning_rate if kernel_rate is None else kernel_rate
         groups: list[dict[str, Any]] = [
             {"params": others},
@@ -56,7 +56,7 @@ class Muon(AdamW):
         super().__init__(groups, lr=learning_rate, weight_decay=weight_decay)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; gradients of kernels are gone after it.
 
         Parameters
