@@ -83,8 +83,8 @@ class OursConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """Sizes of the network."""
     stages: tuple[StageConfig, ...] = (
-        StageConfig("broad", 3000, 3e-3, BROAD, batch=16),
-        StageConfig("weak", 1800, 2.5e-3, WEAK_FIRST, batch=16),
+        StageConfig("broad", 2600, 3e-3, BROAD, batch=16),
+        StageConfig("weak", 1600, 2.5e-3, WEAK_FIRST, batch=16),
         StageConfig("weaker", 2800, 2e-3, WEAK, augment=CLOSE),
         StageConfig(
             "doctors",
