@@ -55,8 +55,11 @@ class InfectionNetworkConfig:
     """Margin round the lungs' box, as a share of its sides, as in training."""
     views: tuple[str, ...] = ("as_is", "columns")
     """Views whose answers are averaged in volumes; pictures get those of the model's card."""
+    volume_threshold: float = 0.5
+    """Probability from which a voxel of a volume is infected; pictures get the threshold of the
+    model's card, which was chosen on pictures."""
     spread: float = 0.1
-    """How far the card's threshold is moved either way for the interval."""
+    """How far the threshold is moved either way for the interval."""
     smallest_mm3: float = 300.0
     """Objects of the network below this volume are dropped."""
     consolidation_hu: float = -250.0
@@ -172,17 +175,15 @@ def _network_extent(
     weights = blend_weights(positions_mm, chosen, config.blend_mm)
     extent = np.zeros(hu.shape, np.uint8)
     for row, inside, target in zip(weights, lungs, extent, strict=True):
-        target[...] = _levels(resized(blended(row, maps), inside.shape), inside, model, config)
+        probability = resized(blended(row, maps), inside.shape)
+        target[...] = _levels(probability, inside, config.volume_threshold, config.spread)
     return extent
 
 
-def _levels(
-    probability: Float32, inside: Mask, model: Model, config: InfectionNetworkConfig
-) -> Labels:
+def _levels(probability: Float32, inside: Mask, middle: float, spread: float) -> Labels:
     """Return the number of thresholds, loose, default and tight, that are reached in the lungs."""
-    middle = model.card.thresholds.get(LABEL, 0.5)
     reached = np.zeros(inside.shape, np.uint8)
-    for shift in (-config.spread, 0.0, config.spread):
+    for shift in (-spread, 0.0, spread):
         reached += (probability >= np.clip(middle + shift, 0.01, 0.99)) & inside
     return reached
 
@@ -248,6 +249,7 @@ def find_in_pictures_by_network(  # noqa: PLR0913, PLR0917
     """
     config, picture_config = config or InfectionNetworkConfig(), picture_config or PictureConfig()
     labels, extent = np.zeros(scan.shape, np.uint8), np.zeros(scan.shape, np.uint8)
+    threshold = model.card.thresholds.get(LABEL, 0.5)
     for index, result in enumerate(pictures):
         inside = lungs.labels[index] > 0
         if result.lung_tone is None or result.tissue_tone is None or not inside.any():
@@ -255,7 +257,8 @@ def find_in_pictures_by_network(  # noqa: PLR0913, PLR0917
         values = _dense_is_bright(scan.voxels[index], result)
         box = box_of(inside, int(config.margin_share * max(inside.shape)))
         maps = infection_map(model, _in_byte_range(values), Intensity.DISPLAY, inside, box)
-        reached = _levels(maps[model.card.labels.index(LABEL)], inside, model, config)
+        probability = maps[model.card.labels.index(LABEL)]
+        reached = _levels(probability, inside, threshold, config.spread)
         reached[(rule.extent[index] >= SURE) & inside] = SURE
         extent[index] = reached
         dense = _density(values, result, picture_config) >= picture_config.consolidation_hu
