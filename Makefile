@@ -48,7 +48,7 @@ test-train: $(VENV)/.ready-train
 		tests/unit/test_class_networks.py tests/unit/test_class_training.py tests/unit/test_class_finish.py tests/unit/test_class_pyramid.py \
 		tests/unit/test_patient_training.py \
 		tests/unit/test_per_covid_19_training.py tests/unit/test_xray_classes.py \
-		tests/unit/test_lungs_network.py
+		tests/unit/test_lungs_network.py tests/unit/test_optimisers.py
 
 fast-tests: $(VENV)/.ready-dev
 	"$(RUN)" -m pytest -n auto --maxprocesses 8 -q -m "not slow and not data" $(FAST)
