@@ -9,16 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor, nn  # noqa: E402
+from torch.optim import AdamW, Optimizer  # noqa: E402
+
 from groundglass.systems.optimisers import Muon, orthogonalised  # noqa: E402
 
 
-class _Net(torch.nn.Module):
+class _Net(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
-        self.kernel = torch.nn.Conv2d(3, 12, 3, padding=1)
-        self.head = torch.nn.Conv2d(12, 2, 1)
+        self.kernel = nn.Conv2d(3, 12, 3, padding=1)
+        self.head = nn.Conv2d(12, 2, 1)
 
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         return self.head(torch.relu(self.kernel(maps)))
 
 
@@ -27,7 +30,7 @@ def _net() -> _Net:
     return _Net()
 
 
-def _steps(network: torch.nn.Module, optimiser: torch.optim.Optimizer, numbers: range) -> None:
+def _steps(network: nn.Module, optimiser: Optimizer, numbers: range) -> None:
     for number in numbers:
         maps = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(number))
         optimiser.zero_grad()
@@ -51,7 +54,7 @@ def test_zeros_stay_zeros() -> None:
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9 has no Muon")
 def test_kernels_move_as_the_librarys_matrices_do() -> None:
     network = _net()
-    flat = torch.nn.Parameter(network.kernel.weight.detach().flatten(1).clone())
+    flat = nn.Parameter(network.kernel.weight.detach().flatten(1).clone())
     reference = torch.optim.Muon(
         [flat], lr=0.01, weight_decay=0.03, momentum=0.95, adjust_lr_fn="match_rms_adamw"
     )
@@ -70,7 +73,7 @@ def test_all_else_moves_as_by_adamw() -> None:
     network = _net()
     twin = copy.deepcopy(network)
     ours = Muon(network, 0.01, 0.03)
-    theirs = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.03)
+    theirs = AdamW(twin.parameters(), lr=0.01, weight_decay=0.03)
     for number in range(3):
         for one, other in zip(network.parameters(), twin.parameters(), strict=True):
             generator = torch.Generator().manual_seed(number)
