@@ -195,6 +195,12 @@ def test_shipped_models_are_sound() -> None:
         assert verify(entry) is None, entry.card.name
 
 
+def test_shipped_models_name_no_file_of_the_machine_they_were_made_on() -> None:
+    places = [entry.path for entry in load_catalogue(Path("nowhere")).entries]
+    assert len(places) >= 5
+    assert not [path.name for path in places if b".py" in path.read_bytes()]
+
+
 def test_the_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "user"))
     path = write_model(tmp_path / "a", limits=("Only a test.",))

@@ -227,6 +227,7 @@ def test_an_export_answers_as_the_network(recipe: Recipe, tmp_path: Path) -> Non
     assert card.parameters == sum(p.numel() for p in network.parameters())
     assert torch.__version__.startswith(card.versions["torch"])
     assert (tmp_path / "model.safetensors").is_file()
+    assert b".py" not in entry.path.read_bytes()
     kinds = {one.data_type for one in onnx.load(entry.path).graph.initializer if one.dims}
     assert (onnx.TensorProto.FLOAT16 in kinds) == recipe.half_storage
     one = items()[0].read()
