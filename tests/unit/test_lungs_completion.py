@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from scipy import ndimage
 
 from groundglass.core.scan import Scan
 from groundglass.core.verdict import Status
+from groundglass.errors import WeightsError
 from groundglass.lungs import find
 from groundglass.lungs.config import LungConfig
-from groundglass.lungs.network_view import body_box, neighbour_step, network_input
+from groundglass.lungs.model import open_lung_model
+from groundglass.lungs.network_view import NetworkView, body_box, neighbour_step
 from groundglass.lungs.segment import LungLabels, segment_lungs
+from groundglass.models.card import Preparation, Task
 from tests.chests import Plan, draw
+from tests.networks import write_model
 
 PLAN = Plan(shape=(68, 100, 100), spacing_mm=(4.0, 3.6, 3.6))
 MARKED, WATER = 90, 8
@@ -146,16 +151,23 @@ def test_the_input_holds_the_body_s_box_and_ends_repeat() -> None:
     walls[5, 0, 0] = 4
     box = body_box(walls)
     assert box == (slice(20, 80), slice(10, 90))
-    tones = network_input(hu, 0, box, 2, (32, 48), 3)
+    tones = NetworkView(hu, box, (32, 48), 3)(0, 2)
     assert tones.shape == (3, 32, 48)
     assert tones[0] == pytest.approx(0.0)
     assert np.array_equal(tones[0], tones[1])
     assert tones[2] == pytest.approx(0.85, abs=1e-5)
     hu[8] = 40
-    wide = network_input(hu, 0, box, 2, (32, 48), 5)
+    wide = NetworkView(hu, box, (32, 48), 5)(0, 2)
     assert np.array_equal(wide[[1, 2, 3]], tones)
     assert np.array_equal(wide[0], tones[0])
     assert wide[4] == pytest.approx(0.85, abs=1e-5)
+
+
+def test_a_network_that_reads_an_unknown_number_of_slices_is_refused(tmp_path: Path) -> None:
+    preparation = Preparation(size=(32, 32), channels=2)
+    path = write_model(tmp_path, task=Task.LUNGS, system="lungs", preparation=preparation)
+    with pytest.raises(WeightsError, match=r"reads 2 slices at once; known are 1, 3, 5"):
+        open_lung_model(str(path))
 
 
 def scan_with_lesion() -> Scan:

@@ -21,7 +21,7 @@ from groundglass.imaging.tone import resized
 from groundglass.lungs.body import Enclosed
 from groundglass.lungs.config import LungConfig
 from groundglass.lungs.effusion import find_fluid
-from groundglass.lungs.network_view import PlaneBox, body_box, neighbour_step, network_input
+from groundglass.lungs.network_view import NetworkView, PlaneBox, body_box, neighbour_step
 from groundglass.lungs.organs import find_organs
 from groundglass.lungs.split import spread_sides
 
@@ -123,12 +123,12 @@ def _certainty(
     step = max(1, round(RUN_MM / grid.spacing_mm[0]))
     chosen = np.unique(np.append(np.arange(0, len(hu), step), len(hu) - 1))
     aside = neighbour_step(grid.spacing_mm[0])
+    view = NetworkView(hu, box, network.size, network.slices)
     shape = hu[0][box].shape
     found = np.zeros((len(hu), *shape), np.uint8)
     for start in range(0, chosen.size, BATCH):
         some = chosen[start : start + BATCH]
-        views = [network_input(hu, i, box, aside, network.size, network.slices) for i in some]
-        answers = network(np.stack(views))
+        answers = network(np.stack([view(int(index), aside) for index in some]))
         for index, answer in zip(some, answers, strict=True):
             found[index] = np.clip(np.rint(resized(answer, shape) * 255), 0, 255)
     for low, high in pairwise(chosen):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from groundglass.errors import UnknownModelError
+from groundglass.errors import UnknownModelError, WeightsError
+from groundglass.lungs.network_view import PLACES
 from groundglass.models.card import Task
 from groundglass.models.catalogue import DEFAULT, find_model
 from groundglass.models.runtime import Model
@@ -52,4 +53,9 @@ def open_lung_model(name: str = DEFAULT) -> LungModel | None:
     if entry.card.task is not Task.LUNGS:
         msg = f"the model {entry.card.name} finds {entry.card.task}, a lung network is needed"
         raise UnknownModelError(msg)
+    slices = entry.card.preparation.channels
+    if slices not in PLACES:
+        able = ", ".join(map(str, PLACES))
+        msg = f"the lung network {entry.card.name} reads {slices} slices at once; known are {able}"
+        raise WeightsError(msg)
     return LungModel(Model(entry, THREADS))

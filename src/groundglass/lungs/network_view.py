@@ -51,32 +51,41 @@ def neighbour_step(slice_mm: float) -> int:
     return 0 if slice_mm > 2 * NEIGHBOUR_MM else max(1, round(NEIGHBOUR_MM / slice_mm))
 
 
-def network_input(  # noqa: PLR0913, PLR0917 - a slice, where it lies, and what is wanted
-    hu: NDArray[Any],
-    index: int,
-    box: PlaneBox,
-    step: int,
-    size: tuple[int, int],
-    slices: int,
-) -> Floats:
-    """Return the tone maps of a slice and its neighbours, (slices, rows, columns) of the network.
-
-    Beyond the ends of the volume the last slice stands for its neighbour.
+class NetworkView:
+    """The slices of a volume as a lung network sees them; each is brought to its size once.
 
     Parameters
     ----------
     hu : array, shape (slices, rows, columns)
-    index : int
-        The slice.
     box : PlaneBox
         The body's box.
-    step : int
-        How many slices away the neighbours lie.
     size : tuple of int
         Rows and columns of the network's input.
     slices : int
-        How many the network reads: 1, 3 or 5.
+        How many the network reads, one of ``PLACES``.
     """
-    chosen = np.clip(index + step * np.array(PLACES[slices]), 0, len(hu) - 1)
-    maps = {int(one): resized(align_hu(hu[one][box]), size) for one in chosen}
-    return np.stack([maps[int(one)] for one in chosen])
+
+    def __init__(self, hu: NDArray[Any], box: PlaneBox, size: tuple[int, int], slices: int) -> None:
+        self._hu, self._box, self._size = hu, box, size
+        self._places = np.array(PLACES[slices])
+        self._maps: dict[int, Floats] = {}
+
+    def __call__(self, index: int, step: int) -> Floats:
+        """Return the tone maps of a slice and its neighbours, (slices, rows, columns).
+
+        Beyond the ends of the volume the last slice stands for its neighbour.
+
+        Parameters
+        ----------
+        index : int
+            The slice.
+        step : int
+            How many slices away the nearest neighbours lie.
+        """
+        chosen = np.clip(index + step * self._places, 0, len(self._hu) - 1)
+        return np.stack([self._map(int(one)) for one in chosen])
+
+    def _map(self, index: int) -> Floats:
+        if index not in self._maps:
+            self._maps[index] = resized(align_hu(self._hu[index][self._box]), self._size)
+        return self._maps[index]

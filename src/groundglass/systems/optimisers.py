@@ -45,15 +45,13 @@ class Muon(AdamW):
         kernel_rate: float | None = None,
         momentum: float = 0.95,
     ) -> None:
-        every = list(network.parameters())
-        kernels = [one for one in every if one.ndim == 4 and len(one) >= LEAST_OUTPUTS]
-        others = [one for one in every if one.ndim != 4 or len(one) < LEAST_OUTPUTS]
         rate = learning_rate if kernel_rate is None else kernel_rate
-        groups: list[dict[str, Any]] = [
-            {"params": others},
-            {"params": kernels, "lr": rate, "momentum": momentum},
-        ]
-        super().__init__(groups, lr=learning_rate, weight_decay=weight_decay)
+        others: dict[str, Any] = {"params": []}
+        kernels: dict[str, Any] = {"params": [], "lr": rate, "momentum": momentum}
+        for one in network.parameters():
+            hidden = one.ndim == 4 and len(one) >= LEAST_OUTPUTS
+            (kernels if hidden else others)["params"].append(one)
+        super().__init__([others, kernels], lr=learning_rate, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -68,10 +66,9 @@ class Muon(AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            if "momentum" in group:
-                for kernel in group["params"]:
-                    self._move(kernel, group)
+        _, kernels = self.param_groups
+        for kernel in kernels["params"]:
+            self._move(kernel, kernels)
         super().step()
         return loss
 
@@ -92,7 +89,7 @@ class Muon(AdamW):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """Return a matrix with the same singular vectors and singular values of about 0.7 to 1.2.
+    """Return a matrix with the same singular vectors and singular values near 1 (0.5 to 1.5).
 
     Parameters
     ----------

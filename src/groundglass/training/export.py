@@ -154,23 +154,17 @@ def store_halves(model: Any, smallest: int = 256) -> Any:
     return stored
 
 
-def without_notes(model: Any) -> Any:
-    """Return an ONNX model without the exporter's notes, which hold paths of this machine.
+def drop_notes(model: Any) -> None:
+    """Take the exporter's notes, which hold paths of this machine, out of an ONNX model.
 
     Parameters
     ----------
     model : onnx.ModelProto
     """
-    import onnx  # noqa: PLC0415 - needed only here
-
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    graph = bare.graph
-    for one in (bare, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+    graph = model.graph
+    values = (*graph.value_info, *graph.input, *graph.output, *graph.initializer)
+    for one in (model, graph, *graph.node, *values):
         one.ClearField("metadata_props")
-    for weight in graph.initializer:
-        weight.ClearField("metadata_props")
-    return bare
 
 
 def write_onnx(
@@ -220,7 +214,8 @@ def write_onnx(
         )
     partial = path.with_name(path.name + ".part")
     model = store_halves(program.model_proto) if halves else program.model_proto
-    partial.write_bytes(without_notes(model).SerializeToString())
+    drop_notes(model)
+    partial.write_bytes(model.SerializeToString())
     partial.replace(path)
 
 

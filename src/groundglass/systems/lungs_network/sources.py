@@ -23,7 +23,7 @@ from groundglass.infection.picture_lungs import (
 )
 from groundglass.lungs.body import enclosed_air
 from groundglass.lungs.config import LungConfig
-from groundglass.lungs.network_view import PlaneBox, body_box, network_input
+from groundglass.lungs.network_view import NetworkView, PlaneBox, body_box
 from groundglass.lungs.segment import segment_lungs
 from groundglass.phantom import Chest, Ellipsoid, Lung, build_chest
 from groundglass.readers.read import read_scan
@@ -154,9 +154,10 @@ def _slices(
     vary_organs(hu, volume.lungs, volume.spacing_mm, opacity, generator)
     hu = add_opacity(hu, volume.lungs, volume.spacing_mm, opacity, generator)
     size = (pool.kept_px, pool.kept_px)
+    view = NetworkView(hu, volume.box, size, maps)
     for index in range(int(generator.integers(pool.every)), len(hu), pool.every):
         step = int(generator.integers(pool.neighbours[0], pool.neighbours[1] + 1))
-        tones = network_input(hu, index, volume.box, step, size, maps)
+        tones = view(index, step)
         lung = resized((volume.lungs[index][volume.box] > 0).astype(np.float32), size)
         yield _bytes(tones, lung)
 
